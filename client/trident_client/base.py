@@ -1,0 +1,74 @@
+"""What the blocking and the asyncio recommenders share: a call before and after it is on the wire."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from trident.contract import DEFAULT_LIMIT
+from trident_client.codec import Tensors, encode
+from trident_client.errors import InvalidRequest, RecommenderError
+from trident_client.replicas import Replicas
+from trident_client.results import Recommendation, RecommendedItem
+
+DEADLINE_S = 1.0
+FALLBACK = "client_fallback"
+
+T = TypeVar("T")
+Values: TypeAlias = T | Sequence[T] | None
+"""One value for all users, or one per user, or the default."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request for B users, checked and encoded."""
+
+    users: tuple[str, ...]
+    limits: tuple[int, ...]
+    tensors: Tensors
+    deadline: float
+
+
+class RecommenderBase(Generic[T]):
+    """Holds the replicas, the deadline and the fallback list."""
+
+    def __init__(self, replicas: Replicas[T], deadline: float, fallback: Sequence[str] | None) -> None:
+        self._replicas = replicas
+        self._deadline = _seconds(deadline)
+        self._fallback = None if fallback is None else tuple(fallback)
+        self._closed = False
+
+    def _call(self, users: Sequence[str], deadline: float | None, **options: object) -> Call:
+        if self._closed:
+            raise RecommenderError("this recommender is closed: make a new one")
+        if isinstance(users, str) or not users:
+            raise InvalidRequest(f"user_ids: expected a list of at least one user id, got {users!r:.40}")
+        tensors = encode(users, options)
+        limits = next((array.ravel().tolist() for spec, array in tensors if spec.name == "limit"), None)
+        return Call(
+            users=tuple(users),
+            limits=tuple(limits or [DEFAULT_LIMIT] * len(users)),
+            tensors=tensors,
+            deadline=self._deadline if deadline is None else _seconds(deadline),
+        )
+
+    def _instead(self, call: Call, error: RecommenderError) -> list[Recommendation]:
+        """Answer from the fallback list, or raise `error` when there is none."""
+        if self._fallback is None:
+            raise error
+        return [
+            Recommendation(user, _unscored(self._fallback[:limit]), release=0, funnel={}, degraded=(FALLBACK,))
+            for user, limit in zip(call.users, call.limits, strict=True)
+        ]
+
+
+def _unscored(items: Sequence[str]) -> tuple[RecommendedItem, ...]:
+    return tuple(RecommendedItem(item, math.nan) for item in items)
+
+
+def _seconds(deadline: float) -> float:
+    if not isinstance(deadline, (int, float)) or not 0 < deadline < math.inf:
+        raise InvalidRequest(f"deadline: expected seconds above 0, got {deadline!r}")
+    return float(deadline)

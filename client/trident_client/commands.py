@@ -1,0 +1,82 @@
+"""The command `trident recommend`."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from trident.items import ItemColumns
+    from trident_client.results import Recommendation
+
+REPOSITORY = Path("build/repository")
+GRPC_URL, HTTP_URL = "127.0.0.1:8001", "127.0.0.1:8000"
+
+
+def register(app: typer.Typer) -> None:
+    """Add `recommend` to the command line."""
+    app.command()(recommend)
+
+
+def recommend(
+    user: Annotated[str, typer.Argument(help="The user id.")],
+    url: Annotated[str | None, typer.Option(help=f"host:port, or several. [default: {GRPC_URL}, {HTTP_URL}]")] = None,
+    http: Annotated[bool, typer.Option("--http", help="Ask over HTTP instead of gRPC.")] = False,
+    device: Annotated[str | None, typer.Option(help="mobile, desktop, tablet or tv.")] = None,
+    region: Annotated[str | None, typer.Option(help="Two-letter country code. [default: the user's home]")] = None,
+    timestamp: Annotated[int | None, typer.Option(help="Unix seconds. [default: now]")] = None,
+    limit: Annotated[int | None, typer.Option(help="Items wanted, 1 to 50. [default: 20]")] = None,
+    record: Annotated[bool, typer.Option(help="Remember the answer as shown.")] = True,
+    deadline: Annotated[float, typer.Option(help="Seconds that the call may take.")] = 1.0,
+    items: Annotated[Path | None, typer.Option(help="Item columns of a release, for titles.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Ask a running Trident for the items of one user."""
+    from trident_client import HttpRecommender, Recommender
+
+    kind, default = (HttpRecommender, HTTP_URL) if http else (Recommender, GRPC_URL)
+    with kind(url or default, deadline=deadline) as client:
+        answer = client.recommend(
+            user, device=device, region=region, timestamp=timestamp, limit=limit, record=None if record else False
+        )
+    columns, now = _columns(items, answer.release), timestamp or time.time()
+    if as_json:
+        typer.echo(json.dumps(_plain(answer, columns, now), ensure_ascii=False))
+    else:
+        _print(answer, columns, now)
+
+
+def _print(answer: Recommendation, columns: ItemColumns | None, now: float) -> None:
+    from rich.console import Console
+
+    from trident_client.table import print_answer
+
+    print_answer(answer, Console(), columns, now)
+
+
+def _columns(folder: Path | None, release: int) -> ItemColumns | None:
+    """The columns in `folder`, or of this release in the default repository; None when that is not here."""
+    from trident.items import ItemColumns
+
+    if folder is not None:
+        return ItemColumns.open(folder)
+    usual = REPOSITORY / "business_rules" / str(release) / "items"
+    return ItemColumns.open(usual) if usual.is_dir() else None
+
+
+def _plain(answer: Recommendation, columns: ItemColumns | None, now: float) -> dict[str, Any]:
+    """The answer as JSON values; `score` is null where there is none, the texts are left out where they are unknown."""
+    from trident_client.table import item_texts
+
+    texts = item_texts(answer, columns, now)
+    items = [
+        {"item_id": item.item_id, "score": None if math.isnan(item.score) else item.score, **(asdict(t) if t else {})}
+        for item, t in zip(answer.items, texts, strict=True)
+    ]
+    return {**asdict(answer), "items": items}

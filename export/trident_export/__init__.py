@@ -1,0 +1,1 @@
+"""Offline: data, features, training, evaluation, and publishing releases."""

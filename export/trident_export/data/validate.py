@@ -1,0 +1,116 @@
+"""Validation: clean events go on, sorted by time; rejected ones go to quarantine with their reason, and none is lost."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ibis import _
+from ibis.backends.duckdb import Backend
+from ibis.expr.types import Table
+from rich.progress import Progress
+
+from trident.errors import InvalidInput
+from trident_export.data import checks
+from trident_export.data.dataset import TRUTH, Dataset
+from trident_export.data.engine import local_engine
+from trident_export.data.progress import advance, progress_bar
+from trident_export.data.report import QUARANTINE, ValidationReport
+from trident_export.data.rules import BOTS, REASONS, ValidationRules
+from trident_export.data.schema import EVENTS
+
+STEPS = ("read days", "find duplicates", "check rows", "find bots", "sort clean events", "write quarantine", "count")
+
+
+def validate(dataset: Dataset, out: Path, rules: ValidationRules | None = None) -> ValidationReport:
+    """Write the clean part of `dataset` to the folder `out`: events, users, items, quarantine.parquet and report.json.
+
+    Each rejected event has one reason, the first of REASONS that applies, so clean and rejected events add up to what was
+    read. Memory stays within `rules.memory` and what DuckDB and Arrow need beside it; the rest spills into `out`. Raises
+    InvalidInput when `dataset` is not one or `out` is its own folder.
+    """
+    rules, out = rules or ValidationRules(), Path(out)
+    Dataset.open(dataset.folder)
+    if out.resolve() == dataset.folder.resolve():
+        raise InvalidInput(f"{out}: expected another folder than that of the dataset; its events would be overwritten")
+    out.mkdir(parents=True, exist_ok=True)
+    with local_engine(out, rules.memory) as engine, progress_bar(STEPS[0], len(STEPS)) as progress:
+        report = _validate(engine, dataset, out, rules, progress)
+    for path in (dataset.users, dataset.items, *([dataset.truth] if dataset.truth else [])):
+        shutil.copyfile(path, out / path.name)
+    if dataset.truth is None:
+        (out / TRUTH).unlink(missing_ok=True)
+    report.write()
+    return report
+
+
+def _validate(
+    engine: Backend, dataset: Dataset, out: Path, rules: ValidationRules, progress: Progress
+) -> ValidationReport:
+    work = out / ".labelled.parquet"
+    now = rules.now or datetime.now(timezone.utc)
+    try:
+        events = engine.read_parquet(dataset.events).select(*EVENTS.names)
+        newest = _newest(engine, events, rules, now)
+        advance(progress, 1, STEPS[1])
+        repeated = engine.create_table("repeated_hashes", checks.repeated_hashes(events), temp=True)
+        advance(progress, 1, STEPS[2])
+        rows = checks.labelled(checks.with_copies(events, repeated), rules, newest, now)
+        engine.to_parquet(_with_known_keys(engine, rows, dataset, rules), work)
+        rows = engine.read_parquet(work)
+        advance(progress, 1, STEPS[3])
+        bots = engine.create_table("bots", checks.bots(rows.filter(_.reason.isnull()), rules), temp=True)
+        advance(progress, 1, STEPS[4])
+        rows = checks.with_bots(rows, bots)
+        clean = rows.filter(_.reason.isnull()).select(*EVENTS.names)
+        engine.to_parquet(checks.clean_order(clean), out / dataset.events.name)
+        advance(progress, 1, STEPS[5])
+        engine.to_parquet(checks.clean_order(rows.filter(_.reason.notnull())), out / QUARANTINE)
+        advance(progress, 1, STEPS[6])
+        return _report(engine, out, rules)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def _newest(engine: Backend, events: Table, rules: ValidationRules, now: datetime) -> datetime | None:
+    days = engine.to_pyarrow(checks.days_with_events(events)).to_pydict()
+    return checks.newest_plausible(list(zip(days["day"], days["events"], days["newest"], strict=True)), rules, now)
+
+
+def _with_known_keys(engine: Backend, rows: Table, dataset: Dataset, rules: ValidationRules) -> Table:
+    if rules.known_users:
+        rows = checks.with_unknown_keys(rows, engine.read_parquet(dataset.users), "user_id", "unknown_user")
+    if rules.known_items:
+        rows = checks.with_unknown_keys(rows, engine.read_parquet(dataset.items), "item_id", "unknown_item")
+    return rows
+
+
+def _report(engine: Backend, out: Path, rules: ValidationRules) -> ValidationReport:
+    clean = engine.read_parquet(out / "events.parquet")
+    totals = clean.agg(
+        clean=_.count(), users=_.user_id.nunique(), items=_.item_id.nunique(), first=_.timestamp.min(), newest=_.timestamp.max()
+    )
+    total = engine.to_pyarrow(totals).to_pylist()[0]
+    quarantine = engine.read_parquet(out / QUARANTINE)
+    counts = {r["reason"]: r["count"] for r in engine.to_pyarrow(quarantine.group_by("reason").agg(count=_.count())).to_pylist()}
+    machines = quarantine.filter(_.reason.isin(BOTS)).agg(bots=_.user_id.nunique())
+    rejected = {reason: counts.get(reason, 0) for reason in REASONS}
+    return ValidationReport(
+        folder=out,
+        read=total["clean"] + sum(rejected.values()),
+        clean=total["clean"],
+        rejected=rejected,
+        users=total["users"],
+        items=total["items"],
+        first=_iso(total["first"]),
+        newest=_iso(total["newest"]),
+        bots=engine.to_pyarrow(machines).to_pylist()[0]["bots"],
+        rules=rules.as_dict() | {"event_types": list(rules.event_types)},
+    )
+
+
+def _iso(moment: datetime | None) -> str:
+    return "" if moment is None else moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+
+

@@ -1,0 +1,140 @@
+"""The ranker: a LightGBM forest on the 120-column matrix, exported as a Treelite checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import treelite
+
+from trident.contract import FEATURES
+from trident.errors import InvalidInput, ReleaseError
+
+PARITY = 1e-6
+"""Largest difference allowed between LightGBM and its Treelite checkpoint, in probability."""
+
+
+@dataclass(frozen=True)
+class RankerConfig:
+    """Size and care of the forest."""
+
+    trees: int = 300
+    leaves: int = 31
+    learning_rate: float = 0.05
+    min_rows_per_leaf: int = 50
+    l2: float = 1.0
+    feature_share: float = 0.8
+    patience: int = 30  # trees without a better validation loss before training stops
+
+    def __post_init__(self) -> None:
+        for name, least in {"trees": 1, "leaves": 2, "min_rows_per_leaf": 1, "patience": 1}.items():
+            if getattr(self, name) < least:
+                raise InvalidInput(f"ranker: expected '{name}' of at least {least}, got {getattr(self, name)}")
+        if not 0 < self.learning_rate <= 1 or not 0 < self.feature_share <= 1 or self.l2 < 0:
+            raise InvalidInput("ranker: expected learning_rate and feature_share in (0, 1], l2 of at least 0")
+
+
+@dataclass(frozen=True)
+class RankerRows:
+    """Training rows: features (R, 120) float32, labels (R,) of 0 and 1, request (R,) int64, rows of one request adjacent."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    request: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2 or self.features.shape[1] != FEATURES:
+            raise InvalidInput(f"ranker rows: expected (rows, {FEATURES}) features, got {self.features.shape}")
+        if not len(self.features) == len(self.labels) == len(self.request):
+            raise InvalidInput("ranker rows: features, labels and request differ in length")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def train_ranker(
+    train: RankerRows,
+    validation: RankerRows,
+    config: RankerConfig | None = None,
+    seed: int = 0,
+    on_tree: Callable[[int, int], None] | None = None,
+) -> lightgbm.Booster:
+    """Fit the forest, stopping when the validation loss does not improve; `on_tree` hears (tree, trees)."""
+    config = config or RankerConfig()
+    for name, rows in (("train", train), ("validation", validation)):
+        if not 0 < rows.labels.sum() < len(rows):
+            raise InvalidInput(f"ranker: the {name} rows need clicked and other items, got {len(rows)} rows of one kind")
+    data = lightgbm.Dataset(train.features, train.labels, free_raw_data=True)
+    held_out = lightgbm.Dataset(validation.features, validation.labels, reference=data)
+    return lightgbm.train(
+        _parameters(config, seed),
+        data,
+        num_boost_round=config.trees,
+        valid_sets=[held_out],
+        callbacks=[lightgbm.early_stopping(config.patience, verbose=False), *_heard(on_tree)],
+    )
+
+
+def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
+    return {
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "num_leaves": config.leaves,
+        "learning_rate": config.learning_rate,
+        "min_data_in_leaf": config.min_rows_per_leaf,
+        "lambda_l2": config.l2,
+        "feature_fraction": config.feature_share,
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": len(os.sched_getaffinity(0)),
+        "verbosity": -1,
+    }
+
+
+def _heard(on_tree: Callable[[int, int], None] | None) -> list[Callable]:
+    if on_tree is None:
+        return []
+    return [lambda state: on_tree(state.iteration + 1, state.end_iteration)]
+
+
+def predict(booster: lightgbm.Booster, features: np.ndarray) -> np.ndarray:
+    """Click probability of rows (R, 120) float32: (R,) float64."""
+    return np.asarray(booster.predict(features))
+
+
+def export_ranker(booster: lightgbm.Booster, folder: Path, rows: np.ndarray, seed: int = 0) -> float:
+    """Write `checkpoint.tl` and LightGBM's `model.txt`; return their largest difference on `rows` (R, 120).
+
+    A tenth of the values is replaced by NaN in a second copy of the rows, so that missing values are compared too.
+    Raise ReleaseError when the difference is above PARITY.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    booster.save_model(folder / "model.txt", num_iteration=booster.best_iteration)
+    # From the saved text, so that the checkpoint and the oracle beside it hold the same trees.
+    saved = lightgbm.Booster(model_file=folder / "model.txt")
+    treelite.frontend.from_lightgbm(saved).serialize(folder / "checkpoint.tl")
+    difference = forest_difference(folder, _with_missing(rows, seed))
+    if not difference <= PARITY:
+        raise ReleaseError(f"ranker: checkpoint.tl and model.txt differ by {difference:.2e}, allowed {PARITY:.0e}")
+    return difference
+
+
+def forest_difference(folder: Path, rows: np.ndarray) -> float:
+    """Largest difference in probability between `checkpoint.tl` and `model.txt` of `folder` on `rows` (R, 120)."""
+    expected = lightgbm.Booster(model_file=folder / "model.txt").predict(rows)
+    forest = treelite.Model.deserialize(folder / "checkpoint.tl")
+    got = treelite.gtil.predict(forest, rows, nthread=1).reshape(len(rows))
+    return float(np.abs(expected - got).max(initial=0.0))
+
+
+def _with_missing(rows: np.ndarray, seed: int) -> np.ndarray:
+    holed = rows.copy()
+    holed[np.random.default_rng(seed).random(rows.shape) < 0.1] = np.nan
+    return np.concatenate([rows, holed])

@@ -1,0 +1,55 @@
+"""Exact retrieval with trained towers, as of moments of the log: for ranker rows and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trident.contract import NO_ITEM
+from trident.taste import pool
+from trident_export.moments import Scene
+from trident_export.towers import Towers
+
+SCORES_AT_ONCE = 16_000_000  # 64 MB of float32
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """Nearest items of each request, nearest first: arrays (q, K)."""
+
+    rows: np.ndarray  # int64, -1 pads
+    similarity: np.ndarray  # float32, NaN pads
+
+
+def embed(towers: Towers, scene: Scene) -> np.ndarray:
+    """User embeddings of a scene: (q, 128) float32."""
+    return towers.user_embeddings(scene.users, pool(scene.histories, towers.item_vectors))
+
+
+def nearest(users: np.ndarray, items: np.ndarray, left_out: Sequence[np.ndarray], k: int) -> Retrieved:
+    """The k items of largest inner product for `users` (q, d) among `items` (n, d), without the rows in `left_out`."""
+    rows = np.full((len(users), k), NO_ITEM, np.int64)
+    similarity = np.full((len(users), k), np.nan, np.float32)
+    step = max(1, SCORES_AT_ONCE // max(len(items), 1))
+    for start in range(0, len(users), step):
+        scores = users[start : start + step] @ items.T
+        for query, row in enumerate(scores, start):
+            row[left_out[query]] = -np.inf
+            found = _best(row, k)
+            rows[query, : len(found)] = found
+            similarity[query, : len(found)] = row[found]
+    return Retrieved(rows, similarity)
+
+
+def _best(scores: np.ndarray, k: int) -> np.ndarray:
+    found = np.argpartition(-scores, k - 1)[:k] if k < len(scores) else np.arange(len(scores))
+    found = found[np.isfinite(scores[found])]
+    return found[np.lexsort((found, -scores[found]))]
+
+
+def similarities(users: np.ndarray, items: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Inner products of `users` (q, d) with the items at `rows` (q, W): (q, W) float32, NaN where it pads."""
+    found = np.einsum("qd,qwd->qw", users, items[np.maximum(rows, 0)])
+    return np.where(rows >= 0, found, np.float32(np.nan)).astype(np.float32)

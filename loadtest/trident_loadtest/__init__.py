@@ -1,0 +1,1 @@
+"""Load tests: perf_analyzer and locust against the endpoint `recommend`."""

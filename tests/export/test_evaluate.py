@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trident_export.baselines import most_popular, recently_popular, without_touched
+from trident_export.evaluate import by_score, capped, evaluate_lists, evaluate_probabilities, question
+from trident_export.event_log import Log
+
+DAY = 86_400
+
+
+def log(*events: tuple[int, int, int, str]) -> Log:
+    """Events as (user, item, time, kind)."""
+    user, item, time, kind = (np.array(column) for column in zip(*events, strict=True))
+    return Log.of(user, item, time, kind)
+
+
+# Cut at 100: user 0 knew item 1; user 1 is new; user 2 clicks only what he knew; user 3 is not there any more.
+EVENTS = log(
+    (0, 1, 10, "view"), (0, 2, 100, "view"), (0, 2, 101, "click"), (0, 1, 102, "click"), (0, 5, 103, "purchase"),
+    (1, 3, 120, "click"), (2, 4, 20, "click"), (2, 4, 130, "click"), (3, 4, 30, "click"), (3, 1, 31, "click"),
+)  # fmt: skip
+
+
+def test_a_question_holds_what_is_clicked_later_and_new() -> None:
+    asked = question(EVENTS, 100, 200, 99, np.random.default_rng(0))
+    assert asked.requests.user.tolist() == [0, 1]
+    assert asked.requests.time.tolist() == [100, 120]
+    assert [r.tolist() for r in asked.relevant] == [[2, 5], [3]]
+    assert [t.tolist() for t in asked.touched] == [[1], []]
+
+
+def test_a_question_is_drawn_when_there_are_too_many_users() -> None:
+    assert len(question(EVENTS, 100, 200, 1, np.random.default_rng(0))) == 1
+
+
+def test_most_popular_counts_clicks_before_the_cut() -> None:
+    assert most_popular(EVENTS, 100, 6).tolist() == [4, 1, 0, 2, 3, 5]
+    assert most_popular(EVENTS, 10, 6).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_recently_popular_forgets() -> None:
+    clicks = log((0, 0, 0, "click"), (1, 0, 0, "click"), (2, 1, 14 * DAY, "click"), (3, 2, 3, "view"))
+    assert most_popular(clicks, 14 * DAY + 1, 3).tolist() == [0, 1, 2]
+    assert recently_popular(clicks, 14 * DAY + 1, 3).tolist() == [1, 0, 2]
+
+
+def test_lists_leave_out_what_was_touched() -> None:
+    lists = without_touched(np.array([3, 1, 2]), [np.array([1]), np.array([], int), np.array([1, 2, 3])], 2)
+    assert lists.tolist() == [[3, 2], [3, 1], [-1, -1]]
+
+
+def test_by_score_sorts_and_keeps_padding_last() -> None:
+    rows = np.array([[7, 8, 9, -1]])
+    assert by_score(rows, np.array([[0.1, 0.9, 0.1, np.nan]])).tolist() == [[8, 7, 9, -1]]
+
+
+def test_cap_fills_up_only_when_too_few_remain() -> None:
+    category = np.array([0, 0, 0, 1, 1])
+    ranked = np.array([[0, 1, 2, 3, 4, -1]])
+    assert capped(ranked, category, 2, 3).tolist() == [[0, 1, 3]]
+    assert capped(ranked, category, 1, 2).tolist() == [[0, 3]]
+    assert capped(ranked, category, 1, 4).tolist() == [[0, 1, 2, 3]]
+    assert capped(ranked, category, 2, 7).tolist() == [[0, 1, 2, 3, 4, -1, -1]]
+
+
+def test_metrics_of_two_methods_by_hand() -> None:
+    table = evaluate_lists(
+        {"good": np.array([[1, 2], [3, 9]]), "bad": np.array([[8, 7], [9, 8]])}, [np.array([1, 2]), np.array([3])]
+    )
+    assert table["good"] == {"ndcg@20": 1.0}
+    assert table["bad"] == {"ndcg@20": 0.0}
+    deep = np.tile(np.arange(50), (2, 1))
+    assert evaluate_lists({"deep": deep}, [np.array([30]), np.array([3])])["deep"] == {
+        "recall@20": 0.5,
+        "recall@50": 1.0,
+        "ndcg@20": pytest.approx(1 / np.log2(5) / 2),
+    }
+
+
+def test_probabilities_are_judged_beside_the_mean() -> None:
+    labels = np.array([1, 0, 0, 0])
+    metrics = evaluate_probabilities(labels, np.array([0.9, 0.1, 0.1, 0.1]))
+    assert metrics["auc"] == 1.0
+    assert metrics["log_loss"] < metrics["log_loss_of_mean"]
+    assert metrics["click_share"] == 0.25

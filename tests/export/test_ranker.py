@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import pytest
+import treelite
+
+from trident.contract import FEATURES
+from trident.errors import InvalidInput, ReleaseError
+from trident_export import ranker
+from trident_export.metrics import auc
+from trident_export.ranker import RankerConfig, RankerRows, export_ranker, forest_difference, predict, train_ranker
+
+SMALL = RankerConfig(trees=40, leaves=7, min_rows_per_leaf=5, patience=5)
+
+
+def rows(seed: int, n: int = 3000) -> RankerRows:
+    """Rows whose click depends on columns 0 and 119, with missing values and constant columns as in real rows."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, FEATURES)).astype(np.float32)
+    features[:, 5] = 3.0
+    features[rng.random(n) < 0.3, 7] = np.nan
+    labels = (features[:, 0] + features[:, 119] + rng.normal(size=n) > 1).astype(np.int8)
+    return RankerRows(features, labels, np.arange(n) // 10)
+
+
+@pytest.fixture(scope="module")
+def forest() -> lightgbm.Booster:
+    return train_ranker(rows(1), rows(2), SMALL, seed=3)
+
+
+def test_it_learns_what_the_click_depends_on(forest: lightgbm.Booster) -> None:
+    unseen = rows(9)
+    assert auc(unseen.labels, predict(forest, unseen.features)) > 0.85
+    assert {0, 119} == set(np.argsort(-forest.feature_importance("gain"))[:2].tolist())
+
+
+def test_the_same_seed_gives_the_same_forest(forest: lightgbm.Booster) -> None:
+    again = train_ranker(rows(1), rows(2), SMALL, seed=3)
+    assert again.model_to_string() == forest.model_to_string()
+
+
+def test_checkpoint_and_text_agree_on_missing_values(forest: lightgbm.Booster, tmp_path: Path) -> None:
+    assert export_ranker(forest, tmp_path, rows(4).features) <= 1e-6
+    hostile = np.full((3, FEATURES), np.nan, np.float32)
+    hostile[1], hostile[2] = np.inf, 0.0
+    assert forest_difference(tmp_path, hostile) <= 1e-6
+
+
+def test_values_on_a_threshold_go_the_same_way(forest: lightgbm.Booster, tmp_path: Path) -> None:
+    export_ranker(forest, tmp_path, rows(4).features)
+    splits = [split for tree in forest.dump_model()["tree_info"] for split in _splits(tree["tree_structure"])]
+    exact = np.zeros((len(splits), FEATURES), np.float32)
+    for row, split in enumerate(splits):
+        exact[row, split["split_feature"]] = split["threshold"]
+    assert forest_difference(tmp_path, exact) <= 1e-6
+
+
+def _splits(node: dict) -> list[dict]:
+    if "split_feature" not in node:
+        return []
+    return [node, *_splits(node["left_child"]), *_splits(node["right_child"])]
+
+
+def test_early_stopping_keeps_the_best_iteration(forest: lightgbm.Booster, tmp_path: Path) -> None:
+    export_ranker(forest, tmp_path, rows(4, 50).features)
+    assert treelite.Model.deserialize(tmp_path / "checkpoint.tl").num_tree == forest.best_iteration
+
+
+def test_a_checkpoint_that_differs_is_refused(
+    forest: lightgbm.Booster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranker, "PARITY", -1.0)
+    with pytest.raises(ReleaseError, match="differ by"):
+        export_ranker(forest, tmp_path, rows(4, 50).features)
+
+
+def test_rows_of_one_kind_are_refused() -> None:
+    only = rows(1, 100)
+    with pytest.raises(InvalidInput, match="one kind"):
+        train_ranker(RankerRows(only.features, np.zeros(100), only.request), only, SMALL)
+
+
+def test_a_matrix_of_another_width_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="120"):
+        RankerRows(np.zeros((2, 119), np.float32), np.zeros(2), np.zeros(2))
+
+
+@pytest.mark.parametrize("wrong", [{"trees": 0}, {"leaves": 1}, {"learning_rate": 0.0}, {"l2": -1.0}])
+def test_impossible_sizes_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InvalidInput, match="ranker"):
+        RankerConfig(**wrong)
+
+
+def test_progress_is_told_for_every_tree() -> None:
+    heard: list[tuple[int, int]] = []
+    train_ranker(rows(1, 500), rows(2, 500), RankerConfig(trees=3), on_tree=lambda *step: heard.append(step))
+    assert heard == [(1, 3), (2, 3), (3, 3)]

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from trident.contract import BUSINESS_RULES, CANDIDATES, RECOMMEND
+from trident.errors import InvalidInput
+from trident.requests import check_inputs, split, stack
+
+
+def users(*names: bytes) -> np.ndarray:
+    return np.array([[n] for n in names], np.object_)
+
+
+def test_defaults_fill_what_is_optional():
+    inputs = check_inputs(RECOMMEND, {"user_id": users(b"a", b"b")})
+    assert inputs["limit"].tolist() == [[20], [20]]
+    assert inputs["record"].tolist() == [[True], [True]]
+    assert inputs["region"].tolist() == [[b""], [b""]]
+
+
+def test_a_missing_required_input_is_named():
+    with pytest.raises(InvalidInput, match="recommend: input 'user_id': expected a tensor of BYTES, got none"):
+        check_inputs(RECOMMEND, {})
+
+
+def test_all_inputs_must_have_as_many_users():
+    with pytest.raises(InvalidInput, match=r"input 'limit': expected shape \[2, 1\], got shape \[3, 1\]"):
+        check_inputs(RECOMMEND, {"user_id": users(b"a", b"b"), "limit": np.full((3, 1), 5, np.int32)})
+
+
+def test_forest_rows_count_500_per_user():
+    spec = BUSINESS_RULES.input("click_probability")
+    with pytest.raises(InvalidInput, match=r"expected shape \[1000, 1\], got shape \[500, 1\]"):
+        spec.check(np.zeros((500, 1), np.float32), "business_rules", 1000)
+
+
+def candidate_request(count: int, shown: int) -> dict[str, np.ndarray]:
+    return {
+        "user_embedding": np.full((count, 128), count, np.float32),
+        "shown_rows": np.full((count, shown), count, np.int64),
+        "viewer_region": np.zeros((count, 1), np.int32),
+        "viewer_age": np.zeros((count, 1), np.int32),
+        "state_flags": np.zeros((count, 1), np.int32),
+    }
+
+
+def test_stacked_requests_are_padded_to_the_widest_and_split_again():
+    requests = [candidate_request(1, 3), candidate_request(2, 1)]
+    stacked = stack(CANDIDATES, requests)
+    assert stacked["shown_rows"].tolist() == [[1, 1, 1], [2, -1, -1], [2, -1, -1]]
+    outputs = {spec.name: np.arange(3)[:, None] for spec in CANDIDATES.outputs}
+    first, second = split(CANDIDATES, outputs, requests)
+    assert first["similarity"].tolist() == [[0]]
+    assert second["similarity"].tolist() == [[1], [2]]

@@ -1,0 +1,319 @@
+"""The tensors of every model, stated once.
+
+From this page come the `config.pbtxt` files, the validation in the server, the requests of the client and the tests.
+It imports nothing heavier than numpy, so that the client can use it.
+
+Named dims: B users per request, K candidates per user, D embedding, U/I/C/X feature groups, F = U+I+C+X features,
+R = B·K rows for the forest, S items shown lately (varies), L items answered (the largest `limit` of the request),
+N = steps of the funnel.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from trident.errors import InvalidInput
+
+CANDIDATES_PER_USER = 500
+EMBEDDING_DIM = 128
+USER_FEATURES, ITEM_FEATURES, CONTEXT_FEATURES, CROSS_FEATURES = 40, 40, 20, 20
+FEATURES = USER_FEATURES + ITEM_FEATURES + CONTEXT_FEATURES + CROSS_FEATURES
+DEVICES = ("mobile", "desktop", "tablet", "tv")
+DEFAULT_LIMIT, MAX_LIMIT = 20, 50
+NO_ITEM = -1
+
+FUNNEL = (
+    "catalogue",  # items in the release
+    "in_stock",
+    "region_allowed",
+    "safe",  # not flagged, and no older viewer needed
+    "not_recently_shown",  # what the search may return
+    "candidates",  # what it returned, at most K
+    "scored",  # with a finite score from the forest
+    "considered",  # the best 50, or 2.5 × limit
+    "rules_passed",  # of those, after safety and dedup are checked again
+    "diverse",  # of those, within the cap per category
+    "returned",
+)
+"""Steps of the output `funnel`, in order; each count is the number of items left after that step."""
+
+SEARCH_FUNNEL = FUNNEL[:6]
+"""The steps that `candidates` counts; `business_rules` adds the rest."""
+
+DEGRADED = (
+    "embedding_recomputed",
+    "live_updates_stale",
+    "dedup_unavailable",
+    "user_state_unavailable",
+    "cold_start",
+    "popular_fallback",
+)
+"""Reasons of the output `degraded`, mildest first. Between models they travel as bits: 1 << index."""
+
+DIMS: Mapping[str, int] = MappingProxyType(
+    {
+        "K": CANDIDATES_PER_USER,
+        "D": EMBEDDING_DIM,
+        "U": USER_FEATURES,
+        "I": ITEM_FEATURES,
+        "C": CONTEXT_FEATURES,
+        "X": CROSS_FEATURES,
+        "F": FEATURES,
+        "N": len(FUNNEL),
+        "M": len(SEARCH_FUNNEL),
+    }
+)
+
+NUMPY_DTYPES: Mapping[str, type] = MappingProxyType(
+    {"BYTES": np.object_, "BOOL": np.bool_, "INT32": np.int32, "INT64": np.int64, "FP32": np.float32}
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A value rule: UTF-8 text of `least` to `most` bytes without control characters, optionally matching `pattern`."""
+
+    least: int
+    most: int
+    pattern: str = ""
+    meaning: str = ""
+
+    def expected(self) -> str:
+        """Say in words what is allowed."""
+        return self.meaning or f"{self.least} to {self.most} bytes of UTF-8 without control characters"
+
+    def problem(self, value: bytes) -> str | None:
+        """Return what is wrong with one value, or None."""
+        if not self.least <= len(value) <= self.most:
+            return f"{len(value)} bytes"
+        try:
+            text = value.decode("utf-8")
+        except UnicodeDecodeError:
+            return "bytes that are not UTF-8"
+        if _CONTROL.search(text):
+            return "a control character"
+        if self.pattern and not re.fullmatch(self.pattern, text):
+            return repr(text)
+        return None
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class Range:
+    """A value rule: whole numbers from `least` to `most`."""
+
+    least: int
+    most: int
+
+    def expected(self) -> str:
+        """Say in words what is allowed."""
+        return f"{self.least} to {self.most}"
+
+    def problem(self, value: int) -> str | None:
+        """Return what is wrong with one value, or None."""
+        return None if self.least <= value <= self.most else str(value)
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor: its name for life, Triton dtype, named dims, and the rule that each value must keep."""
+
+    name: str
+    dtype: str
+    dims: tuple[str | int, ...]
+    doc: str = ""
+    optional: bool = False
+    default: object = None
+    rule: Text | Range | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Dims for a config: known named dims as numbers, the others as -1."""
+        return tuple(d if isinstance(d, int) else DIMS.get(d, -1) for d in self.dims)
+
+    @property
+    def numpy_dtype(self) -> type:
+        """The numpy dtype; BYTES are object arrays of `bytes`."""
+        return NUMPY_DTYPES[self.dtype]
+
+    def check(self, array: np.ndarray, model: str, rows: int | None = None) -> None:
+        """Raise InvalidInput unless `array` has this dtype, these dims (`rows` on axis 0, when given) and legal values."""
+        expected = (self.shape[0] if rows is None else rows, *self.shape[1:])
+        fits = array.ndim == len(expected) and all(e in (-1, a) for e, a in zip(expected, array.shape, strict=True))
+        if not fits or array.shape[0] == 0:
+            raise invalid(model, self.name, f"shape {list(expected)}", f"shape {list(array.shape)}")
+        if array.dtype.type is not self.numpy_dtype:
+            raise invalid(model, self.name, f"dtype {self.dtype}", f"dtype {array.dtype}")
+        if self.rule is not None:
+            for value in array.ravel().tolist():
+                problem = self.rule.problem(value)
+                if problem is not None:
+                    raise invalid(model, self.name, self.rule.expected(), problem)
+
+
+def invalid(model: str, tensor: str, expected: str, got: str) -> InvalidInput:
+    """Build the one error text for bad input."""
+    return InvalidInput(f"{model}: input '{tensor}': expected {expected}, got {got}")
+
+
+@dataclass(frozen=True)
+class ModelContract:
+    """One Triton model: backend, tensors and what of a release lies in its version folder.
+
+    `files` maps a path in the version folder to a path in the release; a path that ends in "/" is a whole folder.
+    """
+
+    name: str
+    backend: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int = 0
+    instances: int = 1
+    merge: bool = True  # several requests may be stacked for one run of the stage
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def input(self, name: str) -> TensorSpec:
+        """The input called `name`."""
+        return next(t for t in self.inputs if t.name == name)
+
+    def output(self, name: str) -> TensorSpec:
+        """The output called `name`."""
+        return next(t for t in self.outputs if t.name == name)
+
+
+# --- the public inputs ---------------------------------------------------------------------------------------------
+USER_ID = TensorSpec("user_id", "BYTES", ("B", 1), "who asks", rule=Text(1, 128))
+DEVICE = TensorSpec(
+    "device", "BYTES", ("B", 1), "mobile, desktop, tablet or tv; empty when unknown", optional=True, default=b"",
+    rule=Text(0, 16, "|".join(("", *DEVICES)), f"one of {', '.join(DEVICES)}, or empty"),
+)  # fmt: skip
+REGION = TensorSpec(
+    "region", "BYTES", ("B", 1), "ISO 3166 country code; empty for the user's home region", optional=True, default=b"",
+    rule=Text(0, 2, "([A-Z]{2})?", "a two-letter ISO 3166 country code in capitals, or empty"),
+)  # fmt: skip
+TIMESTAMP = TensorSpec(
+    "timestamp", "INT64", ("B", 1), "unix seconds; 0 for now", optional=True, default=0, rule=Range(0, 4_102_444_800)
+)
+LIMIT = TensorSpec(
+    "limit", "INT32", ("B", 1), "items wanted", optional=True, default=DEFAULT_LIMIT, rule=Range(1, MAX_LIMIT)
+)
+RECORD = TensorSpec("record", "BOOL", ("B", 1), "remember the answer as shown", optional=True, default=True)
+
+# --- the public outputs --------------------------------------------------------------------------------------------
+ITEM_ID = TensorSpec("item_id", "BYTES", ("B", "L"), 'best first, "" pads')
+SCORE = TensorSpec("score", "FP32", ("B", "L"), "predicted click probability after the freshness boost, NaN pads")
+RELEASE = TensorSpec("release", "INT64", ("B", 1), "the release that answered")
+FUNNEL_COUNTS = TensorSpec("funnel", "INT32", ("B", "N"), "items left after each step of FUNNEL")
+DEGRADED_REASONS = TensorSpec("degraded", "BYTES", ("B", 1), '"" or comma-separated reasons of DEGRADED')
+
+# --- between the models --------------------------------------------------------------------------------------------
+USER_EMBEDDING = TensorSpec("user_embedding", "FP32", ("B", "D"), "unit length")
+USER_ROW = TensorSpec("user_features", "FP32", ("B", "U"), "as of the request's time")
+CONTEXT_ROW = TensorSpec("context_features", "FP32", ("B", "C"), "from time, device and region")
+REQUEST_TIME = TensorSpec("request_time", "INT64", ("B", 1), "unix seconds, resolved")
+VIEWER_REGION = TensorSpec("viewer_region", "INT32", ("B", 1), "code in the release's region list, -1 unknown")
+VIEWER_AGE = TensorSpec("viewer_age", "INT32", ("B", 1), "years, -1 unknown")
+SHOWN_ROWS = TensorSpec("shown_rows", "INT64", ("B", "S"), "item rows shown in the last 7 days, -1 pads")
+STATE_FLAGS = TensorSpec("state_flags", "INT32", ("B", 1), "bits of DEGRADED from the user's state")
+CANDIDATE_ROWS = TensorSpec("candidate_rows", "INT64", ("B", "K"), "item rows, nearest first, -1 pads")
+SIMILARITY = TensorSpec("similarity", "FP32", ("B", "K"), "inner product of the embeddings, NaN pads")
+SEARCH_FUNNEL_COUNTS = TensorSpec("search_funnel", "INT32", ("B", "M"), "items left after each step of SEARCH_FUNNEL")
+SEARCH_FLAGS = TensorSpec("search_flags", "INT32", ("B", 1), "state_flags plus the bits that the search added")
+FEATURE_MATRIX = TensorSpec("feature_matrix", "FP32", ("R", "F"), "a row per candidate: user, item, context, cross")
+CLICK_PROBABILITY = TensorSpec("click_probability", "FP32", ("R", 1), "the forest's answer per row")
+TASTE = TensorSpec("taste", "FP32", ("B", "D"), "mean vector of the items the user clicked or bought last, 0 when none")
+
+_ITEMS = {"manifest.json": "manifest.json", "items/": "items/"}
+
+RECOMMEND = ModelContract(
+    "recommend",
+    "ensemble",
+    inputs=(USER_ID, DEVICE, REGION, TIMESTAMP, LIMIT, RECORD),
+    outputs=(ITEM_ID, SCORE, RELEASE, FUNNEL_COUNTS, DEGRADED_REASONS),
+)
+USER_ENCODER = ModelContract(
+    "user_encoder",
+    "python",
+    inputs=(USER_ID, DEVICE, REGION, TIMESTAMP),
+    outputs=(USER_EMBEDDING, USER_ROW, CONTEXT_ROW, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SHOWN_ROWS, STATE_FLAGS),
+    files=_ITEMS | {"users/": "users/", "rules.toml": "rules.toml"},
+)
+USER_TOWER = ModelContract(
+    "user_tower",
+    "onnxruntime",
+    inputs=(USER_ROW, TASTE),
+    outputs=(USER_EMBEDDING,),
+    max_batch_size=64,
+    files={"model.onnx": "user_tower/model.onnx"},
+)
+CANDIDATES = ModelContract(
+    "candidates",
+    "python",
+    inputs=(USER_EMBEDDING, SHOWN_ROWS, VIEWER_REGION, VIEWER_AGE, STATE_FLAGS),
+    outputs=(CANDIDATE_ROWS, SIMILARITY, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS),
+    files=_ITEMS | {"index.faiss": "index.faiss"},
+)
+RANKING_FEATURES = ModelContract(
+    "ranking_features",
+    "python",
+    inputs=(CANDIDATE_ROWS, SIMILARITY, USER_ROW, CONTEXT_ROW, REQUEST_TIME),
+    outputs=(FEATURE_MATRIX,),
+    files=_ITEMS,
+)
+RANKER = ModelContract(
+    "ranker",
+    "fil",
+    inputs=(TensorSpec("input__0", "FP32", ("R", "F"), FEATURE_MATRIX.doc),),
+    outputs=(TensorSpec("output__0", "FP32", ("R", 1), CLICK_PROBABILITY.doc),),
+    max_batch_size=32768,
+    parameters={
+        "model_type": "treelite_checkpoint",
+        "predict_proba": "false",
+        "output_class": "false",
+        "threshold": "0.5",
+        "storage_type": "AUTO",
+        "algo": "ALGO_AUTO",
+        "blocks_per_sm": "0",
+    },
+    files={"checkpoint.tl": "ranker/checkpoint.tl"},
+)
+BUSINESS_RULES = ModelContract(
+    "business_rules",
+    "python",
+    inputs=(
+        USER_ID, LIMIT, RECORD, CANDIDATE_ROWS, CLICK_PROBABILITY, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SHOWN_ROWS,
+        SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS,
+    ),
+    outputs=(ITEM_ID, SCORE, RELEASE, FUNNEL_COUNTS, DEGRADED_REASONS),
+    merge=False,  # the width of an answer is the largest limit of its own request
+    files=_ITEMS | {"rules.toml": "rules.toml"},
+)  # fmt: skip
+
+STEPS = (USER_ENCODER, CANDIDATES, RANKING_FEATURES, RANKER, BUSINESS_RULES)
+"""The steps of the ensemble, in order."""
+
+LEAVES = (USER_TOWER, *STEPS)
+"""Every model but the ensemble, in the order in which they are loaded."""
+
+MODELS = (*LEAVES, RECOMMEND)
+
+RENAMED = MappingProxyType({"input__0": FEATURE_MATRIX.name, "output__0": CLICK_PROBABILITY.name})
+"""FIL's fixed tensor names → the names they have in the ensemble; every other tensor keeps its own."""
+
+
+def degraded_text(flags: int) -> bytes:
+    """Turn the bits of `state_flags` or `search_flags` into the public text: b"" or comma-separated reasons."""
+    return ",".join(reason for i, reason in enumerate(DEGRADED) if flags >> i & 1).encode()
+
+
+def degraded_bit(reason: str) -> int:
+    """The bit of one reason of DEGRADED."""
+    return 1 << DEGRADED.index(reason)

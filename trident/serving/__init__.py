@@ -1,0 +1,1 @@
+"""Starting a real Redis and a real Triton on this machine."""

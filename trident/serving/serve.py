@@ -1,0 +1,138 @@
+"""Redis, then the user rows, then Triton, then one real request: everything that `recommend` needs on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from trident import contract
+from trident.errors import ReleaseError, Unavailable
+from trident.serving.ports import Ports
+from trident.serving.process import Child
+from trident.serving.redis import EmbeddedRedis, require_answer
+from trident.serving.round_trip import Body, check_round_trip, sample
+from trident.serving.signals import Interrupted, interruptible
+from trident.serving.triton import TritonServer
+
+MODELS = (contract.USER_TOWER.name, contract.RECOMMEND.name)
+"""Loaded by name; the ensemble brings its steps along, and `user_tower` is asked by one of them."""
+
+Hook = Callable[[Path, str], object]
+"""What runs between Redis and Triton: (repository, redis_url)."""
+
+
+def load_user_rows(repository: Path, redis_url: str) -> object:
+    """Put the user rows of the serving release into Redis."""
+    from trident.state.load import load_users
+
+    return load_users(repository, redis_url)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What runs: addresses as "127.0.0.1:port", and the Redis that the models use."""
+
+    triton: TritonServer
+    redis_url: str
+    children: tuple[Child, ...]
+
+    @property
+    def http(self) -> str:
+        """Host and port for HTTP."""
+        return self.triton.http
+
+    @property
+    def grpc(self) -> str:
+        """Host and port for gRPC."""
+        return self.triton.grpc
+
+    @property
+    def metrics(self) -> str:
+        """Host and port for Prometheus."""
+        return self.triton.metrics
+
+    def check(self) -> None:
+        """Raise Unavailable, with the reason, when a process that we started has died."""
+        for child in self.children:
+            if child.death:
+                raise self.triton.failure(child.death) if child is self.triton.child else _died(child)
+
+    def supervise(self, interval: float = 0.2) -> None:
+        """Block until a process dies, looking every `interval` seconds; raise then as `check` does."""
+        while True:
+            self.check()
+            time.sleep(interval)
+
+
+def serve_until_stopped(context: AbstractContextManager[Serving], announce: Callable[[Serving], object]) -> None:
+    """Enter `context`, announce what runs and watch it until SIGINT, SIGTERM or SIGHUP ends it in good order.
+
+    When a process dies everything is stopped and Unavailable says which and why.
+    """
+    with contextlib.suppress(Interrupted), interruptible(), context as running:
+        announce(running)
+        running.supervise()
+
+
+def _died(child: Child) -> Unavailable:
+    return Unavailable(f"{child.name} {child.death}: everything was stopped, start again")
+
+
+@contextlib.contextmanager
+def serving(
+    repository: Path | str,
+    redis_url: str | None = None,
+    ports: Ports | None = None,
+    *,
+    models: Sequence[str] = MODELS,
+    probe: str = contract.RECOMMEND.name,
+    before_start: Hook | None = load_user_rows,
+    request: Body | None = None,
+    log: Path | None = None,
+    patience: float = 120.0,
+) -> Iterator[Serving]:
+    """Serve `repository` on 127.0.0.1 and yield the addresses; nothing is left running afterwards.
+
+    Without `redis_url` an embedded Redis is started. `ports` default to free ones. `request` is the first request sent
+    to `probe`, by default one that `recommend` understands. Raises ReleaseError when there is nothing to serve,
+    SetupError when this machine lacks something, Unavailable when a part does not come up within `patience` seconds.
+    """
+    repository = require_repository(Path(repository), models)
+    settled = (ports or Ports(0, 0, 0)).settle()  # before anything is started
+    with contextlib.ExitStack() as stack:
+        redis = None if redis_url else stack.enter_context(EmbeddedRedis())
+        url = redis_url or (redis.url if redis else "")
+        if redis is None:
+            require_answer(url)
+        if before_start is not None:
+            before_start(repository, url)
+        triton = stack.enter_context(
+            TritonServer(
+                repository, models=models, probe=probe, ports=settled, env=_environment(url), log=log, patience=patience
+            )
+        )
+        check_round_trip(triton.http, probe, sample() if request is None else request)
+        yield Serving(triton, url, (triton.child, *((redis.child,) if redis else ())))
+
+
+def _environment(redis_url: str) -> dict[str, str]:
+    """What the models read, and one OpenMP thread per process: Triton already runs the models side by side."""
+    return {"REDIS_URL": redis_url, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+
+
+def require_repository(repository: Path, models: Sequence[str]) -> Path:
+    """Return the absolute path; raise ReleaseError unless every model has a config and a version folder there."""
+    how = "`make demo` fills build/repository, or `trident build` and `trident publish` make one of your data"
+    if not repository.is_dir():
+        raise ReleaseError(f"there is no model repository at '{repository}': {how}")
+    for model in models:
+        folder = repository / model
+        versions = [v for v in folder.glob("[0-9]*") if v.is_dir()] if folder.is_dir() else []
+        if not (folder / "config.pbtxt").is_file() or not versions:
+            raise ReleaseError(f"the model repository '{repository}' has no release of '{model}': {how}")
+    return repository.resolve()

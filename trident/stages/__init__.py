@@ -1,0 +1,14 @@
+"""What each step of the ensemble computes, as plain classes over numpy arrays."""
+
+from trident.stages.business_rules import BusinessRules
+from trident.stages.candidates import Candidates
+from trident.stages.ranking_features import RankingFeatures
+from trident.stages.user_encoder import UserEncoder
+
+STAGES = {
+    "user_encoder": UserEncoder,
+    "candidates": Candidates,
+    "ranking_features": RankingFeatures,
+    "business_rules": BusinessRules,
+}
+"""The stage behind each model of the Python backend."""

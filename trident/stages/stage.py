@@ -1,0 +1,26 @@
+"""What every stage is: opened from a release, called with arrays by tensor name, one row or more per user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from trident.contract import ModelContract
+from trident.release import Release
+
+Tensors = dict[str, np.ndarray]
+Infer = Callable[[ModelContract, Tensors], Tensors]
+"""Runs another model of the same release; raises Unavailable when it cannot."""
+
+
+class Stage(Protocol):
+    """A step of the ensemble without anything of Triton."""
+
+    @classmethod
+    def open(cls, release: Release, infer: Infer) -> Stage:
+        """Open the files it needs; `infer` is kept by stages that ask another model."""
+
+    def __call__(self, **tensors: Any) -> Tensors:
+        """Compute the outputs of the stage's contract from its inputs; axis 0 is the user."""

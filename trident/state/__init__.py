@@ -1,0 +1,1 @@
+"""The state of users in Redis: keys, binary layouts, one pipelined round trip."""

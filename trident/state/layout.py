@@ -1,0 +1,81 @@
+"""The binary values in Redis: fixed layouts with magic, version, dims and CRC-32, little-endian, never pickle.
+
+    user_emb:{space}:{user}   "TRUE" version dims | space | dims × float32 | crc
+    user_feat:{user}          "TRUF" version dims | schema as_of region age | dims × float32 | crc
+
+A value that is truncated, damaged, not finite or of another embedding space or feature schema decodes to None.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from trident.contract import EMBEDDING_DIM, USER_FEATURES
+
+VERSION = 1
+EMBEDDING_TTL = 3600  # seconds
+_EMBEDDING = struct.Struct("<4sHH8s")
+_ROW = struct.Struct("<4sHH8sq2sh")
+_CRC = struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class UserRow:
+    """A user's feature row (40,) float32 as of `as_of` (unix seconds), home region code and age (-1 unknown)."""
+
+    features: np.ndarray
+    as_of: int
+    region: str = ""
+    age: int = -1
+
+
+def pack_embedding(embedding: np.ndarray, space: str) -> bytes:
+    """Encode a (128,) float32 embedding of the embedding space `space` (16 hex digits)."""
+    return _seal(_EMBEDDING.pack(b"TRUE", VERSION, EMBEDDING_DIM, bytes.fromhex(space)), embedding)
+
+
+def unpack_embedding(value: bytes | None, space: str) -> np.ndarray | None:
+    """Decode an embedding, or None unless it is whole, finite and of this space."""
+    opened = _open(value, _EMBEDDING, b"TRUE", EMBEDDING_DIM, space)
+    if opened is None or not np.isfinite(opened[1]).all():
+        return None
+    return opened[1]
+
+
+def pack_row(row: UserRow, schema: str) -> bytes:
+    """Encode a user row of the feature schema `schema` (16 hex digits)."""
+    head = _ROW.pack(
+        b"TRUF", VERSION, USER_FEATURES, bytes.fromhex(schema), row.as_of, row.region.encode()[:2], row.age
+    )
+    return _seal(head, row.features)
+
+
+def unpack_row(value: bytes | None, schema: str) -> UserRow | None:
+    """Decode a user row, or None unless it is whole and of this schema; missing features are NaN."""
+    opened = _open(value, _ROW, b"TRUF", USER_FEATURES, schema)
+    if opened is None or np.isinf(opened[1]).any():
+        return None
+    (as_of, region, age), features = opened
+    return UserRow(features, as_of, region.rstrip(b"\0").decode("ascii", "ignore"), age)
+
+
+def _seal(head: bytes, numbers: np.ndarray) -> bytes:
+    body = head + np.ascontiguousarray(numbers, "<f4").tobytes()
+    return body + _CRC.pack(zlib.crc32(body))
+
+
+def _open(
+    value: bytes | None, layout: struct.Struct, magic: bytes, dims: int, tag: str
+) -> tuple[tuple, np.ndarray] | None:
+    if value is None or len(value) != layout.size + 4 * dims + _CRC.size:
+        return None
+    found_magic, version, found_dims, found_tag, *rest = layout.unpack_from(value)
+    if (found_magic, version, found_dims, found_tag.hex()) != (magic, VERSION, dims, tag):
+        return None
+    if zlib.crc32(value[: -_CRC.size]) != _CRC.unpack_from(value, len(value) - _CRC.size)[0]:
+        return None
+    return tuple(rest), np.frombuffer(value, "<f4", dims, layout.size)

@@ -1,0 +1,24 @@
+"""Taste: the mean vector of the items that a user clicked or bought last. Training and serving share this definition."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trident.errors import InvalidInput
+
+
+def pool(history: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Average the vectors of each user's known items.
+
+    `history` (B, H) int64 holds item rows, any negative number pads, in any place. `vectors` (N, D) float16 or float32
+    may be memory-mapped: only the rows asked for are read. Returns (B, D) float32; a user without known items gets zeros.
+    Raises InvalidInput when a row is N or more.
+    """
+    known = history >= 0
+    rows = history[known]
+    if len(rows) and rows.max() >= len(vectors):
+        raise InvalidInput(f"taste: history: expected item rows below {len(vectors)}, got {rows.max()}")
+    padded = np.zeros((*history.shape, vectors.shape[1]), np.float32)
+    padded[known] = vectors[rows]
+    counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return padded.sum(axis=1) / counts.astype(np.float32)

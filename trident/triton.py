@@ -1,0 +1,99 @@
+"""The only code that knows `triton_python_backend_utils`: a stage as a model of Triton's Python backend.
+
+Each request is checked on its own, so that a bad one never fails its neighbours; the good ones are stacked, the stage
+runs once, and the answers are split again. A caller sees our error texts, never a traceback or a path.
+"""
+
+from __future__ import annotations
+
+import traceback
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import triton_python_backend_utils as pb
+
+from trident.contract import ModelContract, TensorSpec
+from trident.errors import InvalidInput, Unavailable
+from trident.release import Release
+from trident.requests import check_inputs, split, stack
+from trident.stages.stage import Stage, Tensors
+
+
+class StageModel:
+    """Base of every `TritonPythonModel`: a subclass names its contract and its stage."""
+
+    contract: ClassVar[ModelContract]
+    stage: ClassVar[type[Stage]]
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Open the part of the release that lies in this version's folder."""
+        self._version = int(args["model_version"])
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self._stage = self.stage.open(Release.open(folder), self._infer)
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer every request, each with its tensors or with its own error."""
+        answers: list[Any] = [None] * len(requests)
+        good: list[tuple[int, Tensors]] = []
+        for i, request in enumerate(requests):
+            try:
+                good.append((i, check_inputs(self.contract, self._read(request))))
+            except Exception as error:
+                answers[i] = self._failed(error)
+        for i, answer in zip([i for i, _ in good], self._run([t for _, t in good]), strict=True):
+            answers[i] = answer
+        return answers
+
+    def _run(self, inputs: list[Tensors]) -> list[Any]:
+        try:
+            if len(inputs) == 1 or not self.contract.merge:
+                outputs = [self._stage(**tensors) for tensors in inputs]
+            else:
+                outputs = split(self.contract, self._stage(**stack(self.contract, inputs)), inputs)
+            return [self._response(tensors) for tensors in outputs]
+        except Exception as error:
+            if len(inputs) == 1:
+                return [self._failed(error)]
+            return [answer for tensors in inputs for answer in self._run([tensors])]
+
+    def _read(self, request: Any) -> Tensors:
+        return {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+
+    def _response(self, tensors: Tensors) -> Any:
+        outputs = [pb.Tensor(spec.name, _plain(tensors[spec.name], spec)) for spec in self.contract.outputs]
+        return pb.InferenceResponse(output_tensors=outputs)
+
+    def _failed(self, error: Exception) -> Any:
+        return pb.InferenceResponse(error=triton_error(self.contract.name, error))
+
+    def _infer(self, contract: ModelContract, tensors: Tensors) -> Tensors:
+        request = pb.InferenceRequest(
+            model_name=contract.name,
+            model_version=self._version,
+            requested_output_names=[spec.name for spec in contract.outputs],
+            inputs=[pb.Tensor(name, array) for name, array in tensors.items()],
+        )
+        response = request.exec()
+        if response.has_error():
+            raise Unavailable(f"{contract.name}: {response.error().message()}")
+        return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+
+
+def triton_error(model: str, error: Exception) -> Any:
+    """Turn an error into Triton's, with the code that a client can act on; what is unexpected goes to the log alone."""
+    if isinstance(error, InvalidInput):
+        return pb.TritonError(str(error), pb.TritonError.INVALID_ARG)
+    if isinstance(error, Unavailable):
+        return pb.TritonError(f"{model}: {error}", pb.TritonError.UNAVAILABLE)
+    reference = uuid.uuid4().hex[:8]
+    pb.Logger.log_error(f"{model}: error {reference}\n{''.join(traceback.format_exception(error))}")
+    return pb.TritonError(
+        f"{model}: internal error, reference {reference} in the server's log", pb.TritonError.INTERNAL
+    )
+
+
+def _plain(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    return np.ascontiguousarray(array, spec.numpy_dtype)

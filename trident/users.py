@@ -1,0 +1,68 @@
+"""The user rows that a release brings for Redis, and the row that stands in for a user nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trident.contract import USER_FEATURES
+from trident.errors import ReleaseError
+from trident.strings import StringColumn
+
+HISTORY = 50
+COLUMNS = {
+    "features": np.float32,  # (n, 40) as of the release's `as_of`
+    "region": np.int32,  # (n,) home region: code in the vocabulary, -1 unknown
+    "age": np.int32,  # (n,) years, -1 unknown
+    "history": np.int64,  # (n, 50) rows of the items clicked or bought last, newest first, -1 pads
+}
+
+
+@dataclass(frozen=True)
+class UserRows:
+    """The columns of n users, memory-mapped; see COLUMNS."""
+
+    ids: StringColumn
+    features: np.ndarray
+    region: np.ndarray
+    age: np.ndarray
+    history: np.ndarray
+
+    @classmethod
+    def open(cls, folder: Path) -> UserRows:
+        """Map the columns of `folder`; raise ReleaseError when one is missing or of another length."""
+        try:
+            ids = StringColumn.open(folder, "ids")
+            columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in COLUMNS}
+        except (OSError, ValueError) as error:
+            raise ReleaseError(f"user rows cannot be read: {error}") from None
+        for name, column in columns.items():
+            if len(column) != len(ids) or column.dtype != COLUMNS[name]:
+                raise ReleaseError(
+                    f"user column '{name}': expected {len(ids)} rows of {np.dtype(COLUMNS[name])}, "
+                    f"got {len(column)} of {column.dtype}"
+                )
+        return cls(ids, **columns)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def write_users(folder: Path, ids: Sequence[str], default: np.ndarray, **columns: np.ndarray) -> None:
+    """Write the user rows of a release; `default` (40,) float32 is the row of an unknown user."""
+    folder.mkdir(parents=True, exist_ok=True)
+    StringColumn.write(folder, "ids", [i.encode() for i in ids])
+    for name, dtype in COLUMNS.items():
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(columns[name], dtype))
+    np.save(folder / "default.npy", np.ascontiguousarray(default, np.float32))
+
+
+def read_default(path: Path) -> np.ndarray:
+    """The row of an unknown user: (40,) float32."""
+    row = np.load(path)
+    if row.shape != (USER_FEATURES,) or row.dtype != np.float32:
+        raise ReleaseError(f"{path.name}: expected ({USER_FEATURES},) float32, got {row.shape} {row.dtype}")
+    return row
