@@ -24,6 +24,7 @@ def bytes_array(*values: bytes) -> np.ndarray:
         (USER_ID, bytes_array(b"a\nb"), "without control characters", "a control character"),
         (USER_ID, np.array([b"u1"], np.object_), "shape [-1, 1]", "shape [1]"),
         (USER_ID, np.zeros((0, 1), np.object_), "shape [-1, 1]", "shape [0, 1]"),
+        (USER_ID, bytes_array(*[b"u"] * 65), "1 to 64 users", "65 users"),
         (USER_ID, np.array([[1]]), "dtype BYTES", "dtype int64"),
         (REGION, bytes_array(b"x" * 50), "two-letter", "50 bytes"),
         (REGION, bytes_array(b"us"), "two-letter", "'us'"),

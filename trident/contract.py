@@ -22,6 +22,8 @@ from trident.errors import InvalidInput
 CANDIDATES_PER_USER = 500
 EMBEDDING_DIM = 128
 USER_FEATURES, ITEM_FEATURES, CONTEXT_FEATURES, CROSS_FEATURES = 40, 40, 20, 20
+MAX_USERS = 64
+"""Users per request at most: 64 · K rows are what the ranker takes in one batch."""
 FEATURES = USER_FEATURES + ITEM_FEATURES + CONTEXT_FEATURES + CROSS_FEATURES
 DEVICES = ("mobile", "desktop", "tablet", "tv")
 DEFAULT_LIMIT, MAX_LIMIT = 20, 50
@@ -149,6 +151,8 @@ class TensorSpec:
         fits = array.ndim == len(expected) and all(e in (-1, a) for e, a in zip(expected, array.shape, strict=True))
         if not fits or array.shape[0] == 0:
             raise invalid(model, self.name, f"shape {list(expected)}", f"shape {list(array.shape)}")
+        if self.dims[0] == "B" and array.shape[0] > MAX_USERS:
+            raise invalid(model, self.name, f"1 to {MAX_USERS} users", f"{array.shape[0]} users")
         if array.dtype.type is not self.numpy_dtype:
             raise invalid(model, self.name, f"dtype {self.dtype}", f"dtype {array.dtype}")
         if self.rule is not None:

@@ -1,4 +1,4 @@
-"""Taste: the mean vector of the items that a user clicked or bought last. Training and serving share this definition."""
+"""Taste: the mean vector of the items that a user clicked or bought last, defined once for training and serving."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def pool(history: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Average the vectors of each user's known items.
 
     `history` (B, H) int64 holds item rows, any negative number pads, in any place. `vectors` (N, D) float16 or float32
-    may be memory-mapped: only the rows asked for are read. Returns (B, D) float32; a user without known items gets zeros.
-    Raises InvalidInput when a row is N or more.
+    may be memory-mapped: only the rows asked for are read. Returns (B, D) float32, zeros for a user with no
+    known item. Raises InvalidInput when a row is N or more.
     """
     known = history >= 0
     rows = history[known]

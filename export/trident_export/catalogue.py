@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from trident.errors import InvalidInput
 from trident.features.context import device_codes
 from trident.features.vocabulary import Vocabulary
 from trident_export.data.dataset import Dataset
@@ -90,7 +91,10 @@ def read_log(dataset: Dataset, users: Users, catalogue: Catalogue, vocabulary: V
 
 
 def _rows(ids: pa.ChunkedArray, known: list[str]) -> np.ndarray:
-    return pc.index_in(ids, pa.array(known, pa.string())).to_numpy().astype(np.int64)
+    rows = pc.index_in(ids, pa.array(known, pa.string()))
+    if rows.null_count:
+        raise InvalidInput(f"events: expected ids of the dataset's users and items, got {rows.null_count} others")
+    return rows.to_numpy().astype(np.int64)
 
 
 def _coded(column: pa.ChunkedArray, codes_of: object) -> np.ndarray:

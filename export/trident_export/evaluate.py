@@ -5,16 +5,76 @@ Items that the user had touched before are left out of every list and of the rig
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from trident.contract import CANDIDATES_PER_USER
+from trident.errors import InvalidInput
+from trident.rules import Rules
 from trident.stages.business_rules import choose, within_cap
+from trident_export.baselines import most_popular, without_touched
+from trident_export.build_config import BuildConfig
+from trident_export.ground import Ground
+from trident_export.index import build_index
+from trident_export.learning import Ranker, ranker_rows
 from trident_export.metrics import auc, log_loss, ndcg_at, recall_at
+from trident_export.moments import ItemClock, Scene, matrices
+from trident_export.ranker import predict
+from trident_export.retrieval import Retrieved, embed, search_index
+from trident_export.towers import Towers
 from trident_export.event_log import Log, Requests, first_requests
 
 DEPTHS = (20, 50, 500)
+CAPPED = 50  # as deep as the list under the category cap goes
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of every method on the same requests, and of the ranker's probabilities."""
+
+    methods: Mapping[str, Mapping[str, float]]  # name → metric → mean over the requests
+    ranker: Mapping[str, float]
+    requests: int
+    of_new_users: int  # requests by users without an event before
+
+    def as_dict(self) -> dict[str, Any]:
+        """The metrics for the manifest."""
+        return asdict(self)
+
+
+def evaluate(ground: Ground, towers: Towers, ranker: Ranker, rules: Rules, config: BuildConfig) -> Evaluation:
+    """Ask in the test window: most-popular, retrieval, and the ranked list without and with the category cap."""
+    log, windows, catalogue = ground.log, ground.windows, ground.moments.catalogue
+    rng = np.random.default_rng(config.seed)
+    asked = question(log, windows.test, windows.end, config.test_users, rng)
+    if not len(asked):
+        raise InvalidInput("evaluation: expected users with clicks on new items in the test window, got none")
+    scene = ground.moments.scene(asked.requests)
+    users, embeddings = embed(towers, scene), towers.item_embeddings(ground.items.all_at(windows.test))
+    index, search = build_index(embeddings, users, seed=config.seed)
+    retrieved = search_index(index, search.nprobe, users, asked.touched, CANDIDATES_PER_USER)
+    ranked = ranked_lists(scene, ground.items, retrieved, lambda rows: predict(ranker.booster, rows))
+    popular = most_popular(log, windows.test, len(catalogue))
+    lists = {
+        "most popular": without_touched(popular, asked.touched, CANDIDATES_PER_USER),
+        "retrieval": retrieved.rows,
+        "ranked": ranked,
+        "ranked, category cap": capped(ranked, catalogue.category, rules.max_per_category, CAPPED),
+    }
+    new = sum(len(rows) == 0 for rows in asked.touched)
+    return Evaluation(
+        evaluate_lists(lists, asked.relevant), impressions(ground, towers, ranker, config), len(asked), new
+    )
+
+
+def impressions(ground: Ground, towers: Towers, ranker: Ranker, config: BuildConfig) -> dict[str, float]:
+    """AUC and log loss of the ranker on what users were shown in the test window, clicked or not."""
+    window = (ground.windows.test, ground.windows.end)
+    rows = ranker_rows(ground, towers, window, replace(config.samples, retrieved=0), np.random.default_rng(config.seed))
+    return evaluate_probabilities(rows.labels, predict(ranker.booster, rows.features))
 
 
 @dataclass(frozen=True)
@@ -84,3 +144,13 @@ def capped(ranked: np.ndarray, category: np.ndarray, cap: int, limit: int) -> np
         chosen = np.sort(choose(within_cap(category[rows].tolist(), cap), limit))
         answer[row, : len(chosen)] = rows[chosen]
     return answer
+
+
+def ranked_lists(
+    scene: Scene, items: ItemClock, retrieved: Retrieved, predict: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """What was retrieved, sorted by the ranker's probability: (q, K) int64 item rows, -1 pads."""
+    scores = np.full(retrieved.rows.shape, np.nan)
+    for part, matrix in matrices(scene, items, retrieved.rows, retrieved.similarity):
+        scores[part] = predict(matrix.reshape(-1, matrix.shape[2])).reshape(scores[part].shape)
+    return by_score(retrieved.rows, scores)

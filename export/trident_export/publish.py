@@ -84,6 +84,8 @@ def _stage(contract: ModelContract, release: Release, target: Path, number: int)
     code = model_repository() / contract.name / "1" / "model.py"
     if code.is_file():
         shutil.copyfile(code, target / "model.py")
+        # A file where Python would put its cache: a folder that changes makes Triton load the version again.
+        (target / "__pycache__").touch()
     for here, there in contract.files.items():
         if here == MANIFEST:
             release.manifest.numbered(number).write(target / MANIFEST)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,17 +39,18 @@ class RankerConfig:
 
 @dataclass(frozen=True)
 class RankerRows:
-    """Training rows: features (R, 120) float32, labels (R,) of 0 and 1, request (R,) int64, rows of one request adjacent."""
+    """Training rows; those of one request stand together."""
 
-    features: np.ndarray
-    labels: np.ndarray
-    request: np.ndarray
+    features: np.ndarray  # (R, 120) float32
+    labels: np.ndarray  # (R,) of 0 and 1
+    request: np.ndarray  # (R,) int64
+    logged: np.ndarray  # (R,) bool: an impression of the log, not an item that was only retrieved
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or self.features.shape[1] != FEATURES:
             raise InvalidInput(f"ranker rows: expected (rows, {FEATURES}) features, got {self.features.shape}")
-        if not len(self.features) == len(self.labels) == len(self.request):
-            raise InvalidInput("ranker rows: features, labels and request differ in length")
+        if not len(self.features) == len(self.labels) == len(self.request) == len(self.logged):
+            raise InvalidInput("ranker rows: features, labels, request and logged differ in length")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -93,7 +93,7 @@ def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": len(os.sched_getaffinity(0)),
+        "num_threads": 0,  # as many as OpenMP may use here
         "verbosity": -1,
     }
 

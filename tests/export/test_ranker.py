@@ -23,7 +23,7 @@ def rows(seed: int, n: int = 3000) -> RankerRows:
     features[:, 5] = 3.0
     features[rng.random(n) < 0.3, 7] = np.nan
     labels = (features[:, 0] + features[:, 119] + rng.normal(size=n) > 1).astype(np.int8)
-    return RankerRows(features, labels, np.arange(n) // 10)
+    return RankerRows(features, labels, np.arange(n) // 10, np.ones(n, bool))
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +80,12 @@ def test_a_checkpoint_that_differs_is_refused(
 def test_rows_of_one_kind_are_refused() -> None:
     only = rows(1, 100)
     with pytest.raises(InvalidInput, match="one kind"):
-        train_ranker(RankerRows(only.features, np.zeros(100), only.request), only, SMALL)
+        train_ranker(RankerRows(only.features, np.zeros(100), only.request, only.logged), only, SMALL)
 
 
 def test_a_matrix_of_another_width_is_refused() -> None:
     with pytest.raises(InvalidInput, match="120"):
-        RankerRows(np.zeros((2, 119), np.float32), np.zeros(2), np.zeros(2))
+        RankerRows(np.zeros((2, 119), np.float32), np.zeros(2), np.zeros(2), np.zeros(2))
 
 
 @pytest.mark.parametrize("wrong", [{"trees": 0}, {"leaves": 1}, {"learning_rate": 0.0}, {"l2": -1.0}])

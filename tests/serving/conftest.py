@@ -35,19 +35,25 @@ def write_model(repository: Path, source: str) -> Path:
     return repository
 
 
-@pytest.fixture
-def double(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def double(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with one model, which doubles its input."""
-    return write_model(tmp_path / "repository", MODEL)
+    return write_model(tmp_path_factory.mktemp("double"), MODEL)
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
     """A model repository whose one model cannot be imported."""
-    return write_model(tmp_path / "repository", "import a_module_that_is_nowhere\n")
+    return write_model(tmp_path, "import a_module_that_is_nowhere\n")
 
 
 @pytest.fixture
+def slow(tmp_path: Path) -> Path:
+    """A model repository whose one model takes a minute to import."""
+    return write_model(tmp_path, "import time\ntime.sleep(60)\n" + MODEL)
+
+
+@pytest.fixture(scope="session")
 def request_two() -> dict[str, object]:
     """A request to `double` as JSON."""
     return {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1.0, 2.0]}]}

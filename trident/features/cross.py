@@ -59,8 +59,8 @@ def _taste(out: np.ndarray, user: np.ndarray, items: np.ndarray) -> None:
     rank, share = np.zeros_like(category), np.zeros_like(category)
     for n in range(3):
         match = category == favourites[:, n : n + 1]
-        rank += match * np.float32(n + 1)
-        share += match * np.nan_to_num(shares[:, n : n + 1])
+        np.copyto(rank, n + 1, where=match)
+        np.copyto(share, shares[:, n : n + 1], where=match)
     rank[unknown] = share[unknown] = np.nan
     _put(out, "cross_favourite_rank", rank)
     _put(out, "cross_taste_share", share)

@@ -6,17 +6,21 @@ import re
 from pathlib import Path
 
 PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ \d+ \S+?:\d+\] ")
-ERROR = re.compile(r"^[EF]\d{4} |^error:|\b\w*(Error|Exception): |UNAVAILABLE: |cannot open shared object|\*\*\* FATAL")
+ERROR = re.compile(r"^[EF]\d{4} |^error:|\b\w*(Error|Exception): |UNAVAILABLE: |cannot open shared object")
 HARMLESS = re.compile(r"cuda|nvml|dcgm|pinned memory|gpu metrics", re.IGNORECASE)
 MOST_LINES, MOST_BYTES = 6, 256 * 1024
 
 
 def decisive_lines(path: Path) -> str:
     """The distinct error lines of the log's last part, or else its last lines; lines are joined by " | "."""
-    lines = [line for line in _tail(path) if line.strip()]
-    errors = [line for line in lines if ERROR.search(line) and not HARMLESS.search(line)]
-    wanted = list(dict.fromkeys(_readable(line) for line in errors or lines))
-    return " | ".join(wanted[:MOST_LINES] if errors else wanted[-MOST_LINES:]) or "it printed nothing"
+    errors = [line for line in _tail(path) if ERROR.search(line) and not HARMLESS.search(line)]
+    distinct = list(dict.fromkeys(_readable(line) for line in errors))
+    return " | ".join(distinct[:MOST_LINES]) or last_lines(path)
+
+
+def last_lines(path: Path) -> str:
+    """The log's last lines, joined by " | "."""
+    return " | ".join(_readable(line) for line in _tail(path)[-MOST_LINES:]) or "it printed nothing"
 
 
 def _tail(path: Path) -> list[str]:
@@ -28,7 +32,7 @@ def _tail(path: Path) -> list[str]:
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return []
-    return lines[1:] if start else lines
+    return [line for line in (lines[1:] if start else lines) if line.strip()]
 
 
 def _readable(line: str) -> str:

@@ -14,9 +14,9 @@ from trident.errors import SetupError
 
 GUARD = """
 read -r _
-kill -TERM -- "-$1" 2>/dev/null
-n=0; while [ $n -lt 50 ] && kill -0 -- "-$1" 2>/dev/null; do sleep 0.1; n=$((n+1)); done
-kill -KILL -- "-$1" 2>/dev/null
+kill -s TERM -- "-$1" 2>/dev/null
+n=0; while [ $n -lt 50 ] && kill -s 0 -- "-$1" 2>/dev/null; do sleep 0.1; n=$((n+1)); done
+kill -s KILL -- "-$1" 2>/dev/null
 rm -rf -- "$2"
 [ -z "$3" ] || rm -f -- /dev/shm/"$3"*
 """

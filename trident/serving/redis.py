@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from trident.errors import SetupError, Unavailable
-from trident.serving.log import decisive_lines
+from trident.serving.log import last_lines
 from trident.serving.process import Child
 from trident.serving.wheel import INSTALL
 
@@ -61,7 +61,7 @@ class EmbeddedRedis:
         while not answers(self.socket):
             if self.child.death or time.monotonic() > end:
                 what = self.child.death or f"did not answer within {self.patience:g} seconds"
-                raise Unavailable(f"redis-server {what}: {decisive_lines(self.log)}")
+                raise Unavailable(f"redis-server {what}: {last_lines(self.log)}")
             time.sleep(0.01)
 
 

@@ -42,7 +42,7 @@ def push_users(users: UserRows, release: Release, redis_url: str) -> int:
             _write(client, users, release, range(start, min(start + BATCH, len(users))))
         client.set(LOADED, mark)
     except (redis.RedisError, OSError) as error:
-        raise Unavailable(f"Redis at {redis_url} does not take the user rows: {error}") from None
+        raise Unavailable(f"Redis does not take the user rows: {type(error).__name__}: {error}") from None
     return len(users)
 
 

@@ -1,7 +1,7 @@
 """The rules of validation as Ibis expressions: tables in, tables out, on any engine that Ibis speaks to.
 
-Events carry the columns of the schema; a labelled event also has `reason`, one of REASONS or null. All ages are of times in
-UTC. What fits on a page by its nature (one row per day) is judged in Python.
+Events carry the columns of the schema; a labelled event also has `reason`, one of REASONS or null. What is small by its
+nature, a row per day, is judged in Python.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ibis import _
 from ibis.expr.types import BooleanValue, IntegerValue, Table
 
 from trident_export.data.rules import ValidationRules
-from trident_export.data.schema import EVENTS
+from trident_export.data.schema import EVENT_TYPES, EVENTS
 
 KEY = "row_hash"
 DAY = 86_400
@@ -22,11 +22,12 @@ DAY = 86_400
 def days_with_events(events: Table) -> Table:
     """Columns day (unix days), events, newest: one row per day that has events."""
     day = (_.timestamp.epoch_seconds() // DAY).name("day")
-    return events.filter(_.timestamp.notnull()).group_by(day).agg(events=_.count(), newest=_.timestamp.max()).order_by("day")
+    daily = events.filter(_.timestamp.notnull()).group_by(day).agg(events=_.count(), newest=_.timestamp.max())
+    return daily.order_by("day")
 
 
 def newest_plausible(days: list[tuple[int, int, datetime]], rules: ValidationRules, now: datetime) -> datetime | None:
-    """The newest moment that the rules believe in, from (unix day, events, newest of that day) in order; None without any.
+    """The newest moment that the rules believe in, None without events; `days` are (unix day, events, newest) in order.
 
     Walking back from the end, days after a pause are strays as long as there are few events in them.
     """
@@ -53,7 +54,10 @@ def repeated_hashes(events: Table) -> Table:
 
 def row_hash(events: Table) -> IntegerValue:
     """A 64-bit hash of a whole row; a null differs from everything but a null."""
-    parts = [events[name].cast("string").fill_null("\x00") for name in EVENTS.names]
+    columns = [events[name] for name in EVENTS.names]
+    # Times as numbers: writing out dates takes longer than all the rest.
+    numbers = [c.epoch_seconds() * 1_000_000 + c.microsecond() if c.type().is_timestamp() else c for c in columns]
+    parts = [c.cast("string").fill_null("\x00") for c in numbers]
     return ibis.literal("\x1f").join(parts).hash()
 
 
@@ -140,14 +144,10 @@ def with_bots(events: Table, bots: Table) -> Table:
 
 def clean_order(events: Table) -> Table:
     """The events by time; at the same time a view before what follows it, then by ids so that runs agree."""
-    types = ibis.cases(*((events.event_type == kind, code) for code, kind in enumerate(_event_types())), else_=99)
+    types = ibis.cases(
+        *((events.event_type == kind, code) for code, kind in enumerate(EVENT_TYPES)), else_=len(EVENT_TYPES)
+    )
     return events.order_by([events.timestamp, types, events.user_id, events.item_id])
-
-
-def _event_types() -> tuple[str, ...]:
-    from trident_export.data.schema import EVENT_TYPES
-
-    return EVENT_TYPES
 
 
 def _relabel(events: Table, wrong: BooleanValue, reason: object) -> Table:

@@ -47,7 +47,7 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path | str) -> Dataset:
-        """Open a folder that holds the three files with the right columns; InvalidInput names what is missing or differs."""
+        """Open a folder with the three files and their columns; InvalidInput names what is missing or differs."""
         dataset = cls(Path(folder))
         for table in TABLES:
             _check(dataset.path(table), table)
@@ -60,8 +60,9 @@ class Dataset:
         """Write tables as a dataset: columns and rows that are missing get their defaults, as for `files.load`."""
         from trident_export.data.reading import write_tables
 
-        given = {EVENTS.name: events, USERS.name: users, ITEMS.name: items}
-        write_tables(folder, lambda engine: {name: engine.con.from_arrow(t) for name, t in given.items() if t is not None})
+        tables = {EVENTS.name: events, USERS.name: users, ITEMS.name: items}
+        given = {name: table for name, table in tables.items() if table is not None}
+        write_tables(folder, lambda engine: {name: engine.con.from_arrow(table) for name, table in given.items()})
         return cls(folder)
 
 

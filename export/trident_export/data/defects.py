@@ -1,7 +1,7 @@
 """Planted defects with known counts: rows that validation must reject, beside clean rows that it must keep.
 
-A defect is an additional row: a copy of a clean row, each of another one, with one thing changed (a duplicate has nothing
-changed), or a row of a bot. So the clean rows are the same with and without defects.
+A defect is an additional row: a copy of a clean row, each of another one, with one thing changed (in a duplicate,
+nothing), or a row of a bot. No clean row is altered.
 """
 
 from __future__ import annotations
@@ -97,9 +97,8 @@ def bot_rows(rng: np.random.Generator, market: Marketplace, bot: int, code: int)
     days = (market.truth.end - market.truth.start) // DAY
     day = market.truth.start + int(rng.integers(0, days)) * DAY
     item, time = {"bot_volume": _volume, "bot_rhythm": _rhythm, "bot_repetition": _repetition}[kind](rng, market, n)
-    return Rows(
-        np.full(n, code), item, day * 1000 + time, np.full(n, VIEW), np.full(n, np.nan), np.zeros(n, int), np.zeros(n, int)
-    )
+    first = np.zeros(n, np.int64)  # device and region
+    return Rows(np.full(n, code), item, day * 1000 + time, np.full(n, VIEW), np.full(n, np.nan), first, first)
 
 
 def _volume(rng: np.random.Generator, market: Marketplace, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ MEMORY = "4GB"
 
 @contextmanager
 def local_engine(work: Path, memory: str = MEMORY) -> Iterator[Backend]:
-    """Open DuckDB with all times in UTC; what does not fit into `memory` spills to a folder in `work`, removed at the end."""
+    """Open DuckDB with times in UTC; what exceeds `memory` spills to a folder in `work`, removed at the end."""
     import ibis
 
     work.mkdir(parents=True, exist_ok=True)

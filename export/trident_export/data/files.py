@@ -22,8 +22,8 @@ SUFFIXES = (".parquet", ".jsonl")
 def load(path: Path, out: Path, *, keep_unknown: bool = True) -> Dataset:
     """Read the tables in the folder `path` and write them to `out` as a dataset.
 
-    Users and items that appear in events alone are kept as rows of defaults; with `keep_unknown=False` they are not, and
-    the rules of validation can reject their events. Raises InvalidInput that names file, column, expected and got.
+    Users and items that appear in events alone are kept as rows of defaults; with `keep_unknown=False` they are not,
+    and the rules of validation can reject their events. Raises InvalidInput that names file, column, expected and got.
     """
     path, out = Path(path), Path(out)
     if not path.is_dir():
@@ -32,10 +32,10 @@ def load(path: Path, out: Path, *, keep_unknown: bool = True) -> Dataset:
         raise InvalidInput(f"{out}: expected another folder than the one that is read; its files would be overwritten")
     found = {table.name: file for table in TABLES if (file := _find(path, table)) is not None}
     if EVENTS.name not in found:
-        names = ", ".join(sorted(p.name for p in path.iterdir())[:10]) or "nothing"
-        raise InvalidInput(f"{path}: expected events.jsonl or events.parquet, got {names}")
-    names = {table: str(file) for table, file in found.items()}
-    write_tables(out, lambda engine: _relations(engine, found), names=names, keep_unknown=keep_unknown)
+        got = ", ".join(sorted(p.name for p in path.iterdir())[:10]) or "nothing"
+        raise InvalidInput(f"{path}: expected events.jsonl or events.parquet, got {got}")
+    labels = {table: str(file) for table, file in found.items()}
+    write_tables(out, lambda engine: _relations(engine, found), names=labels, keep_unknown=keep_unknown)
     return Dataset(out)
 
 

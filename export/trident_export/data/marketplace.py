@@ -25,8 +25,9 @@ FREE_ITEMS, FLAGGED, IN_STOCK, BLOCKED = 0.10, 0.01, 0.95, 0.05
 class Marketplace:
     """Rows of arrays by user (U,) and item (I,); items are in the order of their categories.
 
-    favourites (U, 3) category codes with shares (U, 3) that sum to 1; chronotype (U,) code of a daily rhythm; device (U,)
-    the usual one; region (U,) code; popularity (I,) weight; trend (I,) its growth a day; member_since (U,) unix seconds.
+    Users: favourites (U, 3) category codes with shares (U, 3) that sum to 1; chronotype code of a daily rhythm; device
+    code of the usual one; region code; activity weight; member_since unix seconds; age years. Items: category code;
+    popularity weight; trend its growth a day; age_limit years; blocked (I, regions) bool; free bool; minutes of length.
     """
 
     truth: Truth
@@ -83,7 +84,8 @@ def _draw_items(
     log_price = rng.normal(_price_levels(rng)[category], 0.5).astype(np.float32)
     free = rng.random(n) < FREE_ITEMS
     minutes = np.exp(rng.normal(3.0, 0.8, n)).clip(1, 300).astype(np.float32)
-    age = np.where(rng.random(n) < NEW_ITEMS, rng.random(n) * (end - start), (end - start) + rng.exponential(300 * DAY, n))
+    window = end - start
+    age = np.where(rng.random(n) < NEW_ITEMS, rng.random(n) * window, window + rng.exponential(300 * DAY, n))
     columns = {
         "category": category, "vectors": vectors.astype(np.float32), "free": free, "minutes": minutes,
         "log_price": np.where(free, np.nan, log_price).astype(np.float32),
@@ -98,7 +100,10 @@ def _draw_items(
     return {**columns, "table": _item_table(rng, columns, subcategory)}
 
 
-def _draw_users(rng: np.random.Generator, n: int, start: int, end: int, centres: np.ndarray, leaves: np.ndarray) -> dict:
+def _draw_users(
+    rng: np.random.Generator, n: int, start: int, end: int, centres: np.ndarray, leaves: np.ndarray
+) -> dict:
+    window = end - start
     age = rng.gamma(6, 6, n).clip(12, 90).astype(np.int32)
     favourites = _favourite_categories(rng, age)
     shares = rng.dirichlet([1.2, 0.6, 0.3], n)
@@ -106,8 +111,8 @@ def _draw_users(rng: np.random.Generator, n: int, start: int, end: int, centres:
     liked = (shares[:, :, None] * (0.75 * centres[favourites] + 0.6 * leaves[leaf])).sum(1)
     region = rng.choice(len(words.REGIONS), n, p=_falling(len(words.REGIONS), 0.8))
     account = rng.choice(len(ACCOUNT_TYPES), n, p=[0.7, 0.2, 0.1])
-    older = rng.exponential(500 * DAY, n) + (end - start)
-    member_for = np.where(rng.random(n) < NEW_USERS, rng.random(n) * 0.9 * (end - start), older)
+    older = rng.exponential(500 * DAY, n) + window
+    member_for = np.where(rng.random(n) < NEW_USERS, rng.random(n) * 0.9 * window, older)
     columns = {
         "vectors": _unit(_unit(liked) + 0.35 * _unit(rng.standard_normal((n, DIM)))).astype(np.float32),
         "favourites": favourites, "shares": shares, "region": region, "age": age,
@@ -142,14 +147,15 @@ def _price_levels(rng: np.random.Generator) -> np.ndarray:
 def _item_table(rng: np.random.Generator, items: dict, subcategory: np.ndarray) -> pa.Table:
     n = len(subcategory)
     price = np.where(items["free"], 0.0, np.exp(np.nan_to_num(items["log_price"].astype(np.float64)))).round(2)
-    tags = np.argsort(-items["vectors"], 1)[:, :3]
+    worn = np.argsort(-items["vectors"], 1)[:, :3]
+    kinds = [SUBCATEGORIES[s][1] for s in subcategory]
     regions = np.array(words.REGIONS)
     columns = {
         "item_id": [f"i{k + 1}" for k in range(n)],
         "title": _titles(rng, n),
         "category": [CATEGORIES[c] for c in items["category"]],
-        "subcategory": [SUBCATEGORIES[s][1] for s in subcategory],
-        "tags": [[SUBCATEGORIES[s][1], *(words.TAGS[t] for t in row)] for s, row in zip(subcategory, tags, strict=True)],
+        "subcategory": kinds,
+        "tags": [[kind, *(words.TAGS[t] for t in row)] for kind, row in zip(kinds, worn, strict=True)],
         "language": [words.LANGUAGES[x] for x in items["language"]],
         "duration_seconds": (items["minutes"].astype(np.float64) * 60).round(),
         "price": price,

@@ -2,8 +2,8 @@
 
 A rating is a view; 4 and more is also a click with the same timestamp. Of films: title, genres as category (the first),
 subcategory (the second, or the first again) and tags (all); `published_at` is 1 January of the release year. Of users:
-age, and the occupation as `account_type`, the column for the kind of user. Gender has no column. A zip code does not name a
-country, so `region` is US, where MovieLens is run. Durations, devices and locations are unknown.
+age, and the occupation as `account_type`, the column for the kind of user. Gender has no column. A zip code does not
+name a country, so `region` is US, where MovieLens is run. Durations, devices and locations are unknown.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def load(path: Path, out: Path) -> Dataset:
     """
     path, out = Path(path), Path(out)
     layout = _detect(path)
+    names = {"events": str(_find(path, layout.ratings))}
     try:
-        write_tables(out, lambda engine: _relations(engine, path, layout), names={"events": str(_find(path, layout.ratings))})
+        write_tables(out, lambda engine: _relations(engine, path, layout), names=names)
     except duckdb.Error as error:
         raise InvalidInput(f"{path}: cannot be read as MovieLens: {str(error).splitlines()[0]}") from None
     return Dataset(out)
@@ -90,9 +91,8 @@ def _check_header(found: Path, file: TextFile) -> None:
         first = lines.readline().decode("utf-8", "replace").strip()
     names = [name.split(":")[0] for name in first.split(file.delimiter)]
     if len(names) != len(file.columns) or names[0].lower() != file.header_starts:
-        raise InvalidInput(
-            f"{found}: expected a header of {len(file.columns)} columns that starts with '{file.header_starts}', got {first!r}"
-        )
+        expected = f"a header of {len(file.columns)} columns that starts with '{file.header_starts}'"
+        raise InvalidInput(f"{found}: expected {expected}, got {first!r}")
 
 
 def _encoding(found: Path, file: TextFile) -> str:

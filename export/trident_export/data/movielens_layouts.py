@@ -62,7 +62,8 @@ ATOMIC = (
 
 
 def _flagged() -> str:
-    flags = (f"CASE WHEN flag{i} = '1' THEN '{g}' ELSE '' END" for i, g in enumerate(g.replace("'", "''") for g in GENRES))
+    genres = (genre.replace("'", "''") for genre in GENRES)
+    flags = (f"CASE WHEN flag{i} = '1' THEN '{genre}' ELSE '' END" for i, genre in enumerate(genres))
     return f"item_id, {TITLE}, right(date, 4) AS year, [{', '.join(flags)}] AS genres"
 
 

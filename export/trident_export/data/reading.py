@@ -32,7 +32,14 @@ from trident_export.data.schema import (
 Relation = duckdb.DuckDBPyRelation
 Source = Callable[[Backend], Mapping[str, Relation]]
 
-SQL_TYPES = {TEXT: "VARCHAR", WHOLE: "INTEGER", REAL: "DOUBLE", FLAG: "BOOLEAN", TIME: "TIMESTAMPTZ", TEXTS: "VARCHAR[]"}
+SQL_TYPES = {
+    TEXT: "VARCHAR",
+    WHOLE: "INTEGER",
+    REAL: "DOUBLE",
+    FLAG: "BOOLEAN",
+    TIME: "TIMESTAMPTZ",
+    TEXTS: "VARCHAR[]",
+}
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 REALS = ("FLOAT", "DOUBLE", "DECIMAL")
 TIMES = ("TIMESTAMP", "DATE")
@@ -47,12 +54,14 @@ ACCEPTED = {
 """DuckDB types (by their beginning) that a typed source may have for each of ours."""
 
 
-def write_tables(folder: Path, source: Source, *, names: Mapping[str, str] | None = None, keep_unknown: bool = True) -> None:
+def write_tables(
+    folder: Path, source: Source, *, names: Mapping[str, str] | None = None, keep_unknown: bool = True
+) -> None:
     """Write what `source` gives for events, users and items to the Parquet files of a dataset in `folder`.
 
-    `names` are the file names for error texts. With `keep_unknown`, users and items that appear in events alone get rows
-    of defaults. Raises InvalidInput for a missing required column, a value of the wrong type, or a key that is null or
-    stands twice.
+    `names` are the file names for error texts. With `keep_unknown`, users and items that appear in events alone get
+    rows of defaults. Raises InvalidInput for a missing required column, a value of the wrong type, or a key that is
+    null or stands twice.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with local_engine(folder) as engine, progress_bar("read", len(TABLES)) as progress:
@@ -132,7 +141,8 @@ def _value(column: Column, got: str | None) -> str:
     if column.type == TIME:
         return f'"{column.name}"::{kind}' if got.startswith(TIMES) else _time(text)
     if column.type == WHOLE:
-        return f"CASE WHEN TRY_CAST({text} AS DOUBLE) = floor(TRY_CAST({text} AS DOUBLE)) THEN TRY_CAST({text} AS {kind}) END"
+        number = f"TRY_CAST({text} AS DOUBLE)"
+        return f"CASE WHEN {number} = floor({number}) THEN TRY_CAST({text} AS {kind}) END"
     return f'TRY_CAST("{column.name}" AS {kind})' if column.type == TEXTS else f"TRY_CAST({text} AS {kind})"
 
 
@@ -143,10 +153,9 @@ def _time(text: str) -> str:
 
 
 def _with_default(column: Column, value: str) -> str:
-    default = column.default
-    if default is None:
+    if column.default is None:
         return f'{value} AS "{column.name}"'
-    literal = f"'{default}'" if isinstance(default, str) else "[]::VARCHAR[]" if isinstance(default, tuple) else str(default)
+    literal = "[]::VARCHAR[]" if column.type == TEXTS else f"'{column.default}'::{SQL_TYPES[column.type]}"
     return f'COALESCE({value}, {literal}) AS "{column.name}"'
 
 

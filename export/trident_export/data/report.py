@@ -49,10 +49,10 @@ class ValidationReport:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.rejected.items() if count)
         share = f" ({self.clean / self.read:.2%})" if self.read else ""
         window = f" from {self.first[:10]} to {self.newest[:10]}" if self.clean else ""
-        return (
-            f"data quality: {self.clean:,} of {self.read:,} events clean{share}, {self.users:,} users, {self.items:,} items"
-            f"{window}; {self.quarantined:,} in quarantine{': ' + reasons if reasons else ''}"
+        found = (
+            f"{self.clean:,} of {self.read:,} events clean{share}, {self.users:,} users, {self.items:,} items{window}"
         )
+        return f"data quality: {found}; {self.quarantined:,} in quarantine{': ' + reasons if reasons else ''}"
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it, without the folder."""

@@ -35,8 +35,8 @@ BOTS = tuple(r for r in REASONS if r.startswith("bot_"))
 class ValidationRules:
     """What an event must keep to; times without a zone are taken as UTC.
 
-    Newest event: ages count from the newest plausible one. Wrong clocks make few events far from the rest, so what comes
-    after a pause of `pause_days` or more and is at most `stray_share` of all events is `future`, as is everything after `now`.
+    Ages count from the newest plausible event. Wrong clocks make few events far from the rest: what comes after a pause
+    of more than `pause_days` and is at most `stray_share` of all events is `future`, as is everything after `now`.
     """
 
     now: datetime | None = None  # None: the clock of this machine

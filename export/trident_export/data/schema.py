@@ -1,7 +1,7 @@
 """The three tables that everything offline reads: their columns, types, defaults and words.
 
-`EVENTS`, `USERS` and `ITEMS` are the one place where a column is named; `Dataset` files have exactly these columns in this
-order. A column that a source lacks, and a null in a column that has a default, get the default.
+`EVENTS`, `USERS` and `ITEMS` are the one place where a column is named; the files of a `Dataset` have exactly these
+columns in this order. A column that a source lacks, and a null in a column that has a default, get the default.
 """
 
 from __future__ import annotations

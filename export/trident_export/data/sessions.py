@@ -1,7 +1,7 @@
 """The synthetic marketplace in motion: who comes when, looks at what, and does what with it.
 
 All of a batch is drawn at once in arrays. A session belongs to one user and has a theme, a category; its views come
-seconds to minutes apart. What is shown follows popularity, trend and novelty, partly the user's favourites; whether it is
+seconds to minutes apart. What is shown follows popularity, trend, novelty and the user's favourites; whether it is
 clicked follows `Truth.click_logit`, and likes, purchases and the rest follow clicks.
 """
 
@@ -183,4 +183,5 @@ def _behave(
     nothing = np.full(n, np.nan)
     moments = np.stack([time + after[kind].astype(np.int64) for kind in range(len(EVENT_TYPES))])
     durations = np.stack([lasts.get(kind, nothing) for kind in range(len(EVENT_TYPES))]).round(1)
-    return Rows(user[rows], item[rows], moments[kinds, rows], kinds, durations[kinds, rows], device[rows], location[rows])
+    moment, duration = moments[kinds, rows], durations[kinds, rows]
+    return Rows(user[rows], item[rows], moment, kinds, duration, device[rows], location[rows])

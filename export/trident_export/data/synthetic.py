@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trident.contract import DEVICES
@@ -47,9 +48,9 @@ def generate(
 ) -> Dataset:
     """Write a synthetic dataset of exactly `events` rows, planted defects included, with its truth to the folder `out`.
 
-    Events lie in the `days` days before `end`, which defaults to the start of today (UTC), so that an answer served today
-    has fresh items; give it for files that are the same tomorrow. Users are u1, u2, …, items i1, i2, …; see `Truth`.
-    Raises InvalidInput for sizes that make no marketplace.
+    Events lie in the `days` days before `end`, which defaults to the start of today (UTC), so that what is served
+    today has fresh items; give it for files that are the same tomorrow. Users are u1, u2, …, items i1, i2, …; see
+    `Truth`. Raises InvalidInput for sizes that make no marketplace.
     """
     last = seconds(_midnight() if end is None else end if end.tzinfo else end.replace(tzinfo=timezone.utc))
     _check_sizes(users, items, events, days)
@@ -125,7 +126,7 @@ class Columns:
         columns = [
             _words(self.user, rows.user),
             _words(self.item, rows.item),
-            pa.array(time, mask=None) if (rows.time != planted.NO_TIME).all() else _without(time, rows.time),
+            pc.if_else(pa.array(rows.time != planted.NO_TIME), time, pa.scalar(None, time.type)),
             _words(self.type, np.where(rows.type < 0, len(EVENT_TYPES), rows.type)),
             pa.array(rows.duration, pa.float64(), mask=np.isnan(rows.duration)),
             _words(self.device, rows.device),
@@ -138,16 +139,10 @@ def _words(values: pa.Array, codes: np.ndarray) -> pa.Array:
     return values.take(pa.array(codes, pa.int64(), mask=codes < 0))
 
 
-def _without(time: pa.Array, moments: np.ndarray) -> pa.Array:
-    import pyarrow.compute as pc
-
-    return pc.if_else(pa.array(moments != planted.NO_TIME), time, pa.scalar(None, time.type))
-
-
 def _with_planted(market: Marketplace, plan: planted.Plan) -> Marketplace:
     counts = plan.counts
-    truth = replace(market.truth, planted_reasons=np.array(list(counts)), planted_counts=np.array(list(counts.values())))
-    return replace(market, truth=truth)
+    names, numbers = np.array(list(counts)), np.array(list(counts.values()))
+    return replace(market, truth=replace(market.truth, planted_reasons=names, planted_counts=numbers))
 
 
 def _midnight() -> datetime:

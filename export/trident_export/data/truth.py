@@ -8,6 +8,9 @@ The probability that a user clicks on an item that is looked at is the logistic 
          + FRESH · e^(−age in days / FRESH_DAYS)
          + LANGUAGE when the item is in the user's language
          + DEVICE_LENGTH[device] · (log length in minutes − LOG_LENGTH)
+
+What a user gets to see is another matter: that follows popularity, trend, novelty and favourite categories too. So a
+list of the likeliest clicks is the best list to show, and not the best guess at the clicks of a log.
 """
 
 from __future__ import annotations
@@ -35,9 +38,9 @@ DAY = 86_400
 class Truth:
     """The hidden state of a synthetic marketplace of U users and I items; user "u1" is row 0, item "i1" is row 0.
 
-    user_vectors (U, 16) and item_vectors (I, 16) float32 of unit length, user_log_price (U,), item_log_price (I,) NaN when
-    free, quality (I,), log_length (I,) of minutes, user_language (U,) and item_language (I,) codes, published_at (I,)
-    unix seconds, start and end of the events in unix seconds, planted_reasons and planted_counts (R,) of rejected rows.
+    user_vectors (U, 16) and item_vectors (I, 16) float32 of unit length, user_log_price (U,), item_log_price (I,) NaN
+    when free, quality (I,), log_length (I,) of minutes, user_language (U,) and item_language (I,) codes, published_at
+    (I,) unix seconds, start and end of the events in unix seconds, planted_reasons and planted_counts (R,).
     """
 
     user_vectors: np.ndarray
@@ -70,8 +73,10 @@ class Truth:
         """Write `truth.npz`."""
         np.savez(path, **{f.name: getattr(self, f.name) for f in fields(self)})
 
-    def click_logit(self, users: np.ndarray, items: np.ndarray, at: np.ndarray | int, device: np.ndarray | int) -> np.ndarray:
-        """The formula above for rows of users and items that broadcast against each other, before the logistic function."""
+    def click_logit(
+        self, users: np.ndarray, items: np.ndarray, at: np.ndarray | int, device: np.ndarray | int
+    ) -> np.ndarray:
+        """The formula above before the logistic function, for rows of users and items that broadcast together."""
         taste = np.einsum("...d,...d->...", self.user_vectors[users], self.item_vectors[items])
         age_days = np.maximum(0, (at - self.published_at[items]) / DAY).astype(np.float32)
         language = np.float32(LANGUAGE) * (self.user_language[users] == self.item_language[items])

@@ -1,4 +1,4 @@
-"""Validation: clean events go on, sorted by time; rejected ones go to quarantine with their reason, and none is lost."""
+"""Validation: clean events go on, sorted by time; rejected ones go to quarantine with their reason; none is lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ibis.backends.duckdb import Backend
 from ibis.expr.types import Table
 from rich.progress import Progress
 
-from trident.errors import InvalidInput
+from trident.errors import InvalidInput, TridentError
 from trident_export.data import checks
 from trident_export.data.dataset import TRUTH, Dataset
 from trident_export.data.engine import local_engine
@@ -26,9 +26,9 @@ STEPS = ("read days", "find duplicates", "check rows", "find bots", "sort clean 
 def validate(dataset: Dataset, out: Path, rules: ValidationRules | None = None) -> ValidationReport:
     """Write the clean part of `dataset` to the folder `out`: events, users, items, quarantine.parquet and report.json.
 
-    Each rejected event has one reason, the first of REASONS that applies, so clean and rejected events add up to what was
-    read. Memory stays within `rules.memory` and what DuckDB and Arrow need beside it; the rest spills into `out`. Raises
-    InvalidInput when `dataset` is not one or `out` is its own folder.
+    Each rejected event has one reason, the first of REASONS that applies, so clean and rejected events add up to what
+    was read. DuckDB keeps within `rules.memory`; the rest spills into `out`. Raises InvalidInput when `dataset` is not
+    one or `out` is its own folder.
     """
     rules, out = rules or ValidationRules(), Path(out)
     Dataset.open(dataset.folder)
@@ -68,7 +68,9 @@ def _validate(
         advance(progress, 1, STEPS[5])
         engine.to_parquet(checks.clean_order(rows.filter(_.reason.notnull())), out / QUARANTINE)
         advance(progress, 1, STEPS[6])
-        return _report(engine, out, rules)
+        report = _report(engine, out, rules)
+        _check_sum(report.read, engine.to_pyarrow(events.count()).as_py())
+        return report
     finally:
         work.unlink(missing_ok=True)
 
@@ -88,12 +90,12 @@ def _with_known_keys(engine: Backend, rows: Table, dataset: Dataset, rules: Vali
 
 def _report(engine: Backend, out: Path, rules: ValidationRules) -> ValidationReport:
     clean = engine.read_parquet(out / "events.parquet")
-    totals = clean.agg(
-        clean=_.count(), users=_.user_id.nunique(), items=_.item_id.nunique(), first=_.timestamp.min(), newest=_.timestamp.max()
-    )
+    span = {"first": _.timestamp.min(), "newest": _.timestamp.max()}
+    totals = clean.agg(clean=_.count(), users=_.user_id.nunique(), items=_.item_id.nunique(), **span)
     total = engine.to_pyarrow(totals).to_pylist()[0]
     quarantine = engine.read_parquet(out / QUARANTINE)
-    counts = {r["reason"]: r["count"] for r in engine.to_pyarrow(quarantine.group_by("reason").agg(count=_.count())).to_pylist()}
+    reasons = engine.to_pyarrow(quarantine.group_by("reason").agg(count=_.count())).to_pydict()
+    counts = dict(zip(reasons["reason"], reasons["count"], strict=True))
     machines = quarantine.filter(_.reason.isin(BOTS)).agg(bots=_.user_id.nunique())
     rejected = {reason: counts.get(reason, 0) for reason in REASONS}
     return ValidationReport(
@@ -110,7 +112,10 @@ def _report(engine: Backend, out: Path, rules: ValidationRules) -> ValidationRep
     )
 
 
+def _check_sum(accounted: int, read: int) -> None:
+    if accounted != read:
+        raise TridentError(f"validation: expected clean and rejected events to add up to {read}, got {accounted}")
+
+
 def _iso(moment: datetime | None) -> str:
     return "" if moment is None else moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
-
-

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trident.errors import InvalidInput
 
@@ -36,7 +37,8 @@ class ColumnStatistics:
         """Learn from `rows` (n, C) float32 with NaNs; columns that never vary are left out."""
         wrong = {c: size for c, size in categories.items() if not 0 <= c < rows.shape[1] or size < 1}
         if wrong:
-            raise InvalidInput(f"categorical columns: expected 0 to {rows.shape[1] - 1} with 1 code or more, got {wrong}")
+            expected = f"columns 0 to {rows.shape[1] - 1}, each with 1 code or more"
+            raise InvalidInput(f"categorical columns: expected {expected}, got {wrong}")
         found = {c: _numeric(rows[:, c]) for c in range(rows.shape[1]) if c not in categories}
         kept = {c: s for c, s in found.items() if s is not None}
         holes = [i for i, c in enumerate(kept) if np.isnan(rows[:, c]).any()]
@@ -89,10 +91,7 @@ class FeatureEncoder(nn.Module):
         for name in ("numeric", "log", "mean", "scale", "missing"):
             self.register_buffer(name, torch.from_numpy(getattr(statistics, name)))
         self.categories = statistics.categories
-        self.tables = nn.ModuleList(nn.Embedding(size + 1, embedding_width(size)) for _, size in self.categories)
-        for table in self.tables:
-            nn.init.normal_(table.weight, std=0.1)
-            table.weight.data[0] = 0
+        self.tables = nn.ParameterList(_table(size) for _, size in self.categories)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Encode raw rows."""
@@ -102,8 +101,14 @@ class FeatureEncoder(nn.Module):
         values = ((values - self.mean) * self.scale).clamp(-CLIP, CLIP)
         parts = [torch.where(missing, 0.0, values), missing[:, self.missing].float()]
         for table, (column, size) in zip(self.tables, self.categories, strict=True):
-            parts.append(table(code_index(rows[:, column], size)))
+            parts.append(functional.embedding(code_index(rows[:, column], size), table))
         return torch.cat(parts, dim=1)
+
+
+def _table(size: int) -> Tensor:
+    table = torch.randn(size + 1, embedding_width(size)) * 0.1
+    table[0] = 0
+    return table
 
 
 def code_index(codes: Tensor, size: int) -> Tensor:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+ALMOST_ONE = 1 - 1e-6
 
 
 def inclusion(frequencies: Tensor, draws: int, uniform: int) -> Tensor:
@@ -12,7 +16,8 @@ def inclusion(frequencies: Tensor, draws: int, uniform: int) -> Tensor:
 
     `draws` positives are drawn with probability `frequencies` (N,), and `uniform` items evenly over the catalogue.
     """
-    missed = torch.log1p(-frequencies.clamp(max=1 - 1e-6)) * draws + uniform * torch.log1p(torch.tensor(-1 / len(frequencies)).clamp(min=-0.999999))
+    missed = draws * torch.log1p(-frequencies.clamp(max=ALMOST_ONE))
+    missed += uniform * math.log1p(-min(1 / len(frequencies), ALMOST_ONE))
     return -torch.expm1(missed)
 
 

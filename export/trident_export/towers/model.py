@@ -9,7 +9,7 @@ from torch.nn import functional
 from trident.contract import EMBEDDING_DIM
 from trident_export.towers.encoding import ColumnStatistics, FeatureEncoder
 
-LAYERS = (256, 128, EMBEDDING_DIM)
+HIDDEN = (256, 128)
 
 
 class Tower(nn.Module):
@@ -22,8 +22,9 @@ class Tower(nn.Module):
     def __init__(self, statistics: ColumnStatistics, dropout: float) -> None:
         super().__init__()
         self.encoder = FeatureEncoder(statistics)
-        widths = (statistics.width + EMBEDDING_DIM, *LAYERS)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.first = nn.Linear(statistics.width + EMBEDDING_DIM, HIDDEN[0])
+        self.second = nn.Linear(HIDDEN[0], HIDDEN[1])
+        self.last = nn.Linear(HIDDEN[1], EMBEDDING_DIM)
         self.shortcut = nn.Linear(EMBEDDING_DIM, EMBEDDING_DIM, bias=False)
         nn.init.eye_(self.shortcut.weight)
         self.dropout = nn.Dropout(dropout)
@@ -31,9 +32,9 @@ class Tower(nn.Module):
     def forward(self, rows: Tensor, vectors: Tensor) -> Tensor:
         """Embed raw rows with their vectors."""
         hidden = torch.cat([self.encoder(rows), vectors], dim=1)
-        for layer in self.layers[:-1]:
-            hidden = self.dropout(functional.relu(layer(hidden)))
-        return functional.normalize(self.layers[-1](hidden) + self.shortcut(vectors), dim=1)
+        hidden = self.dropout(functional.relu(self.first(hidden)))
+        hidden = self.dropout(functional.relu(self.second(hidden)))
+        return functional.normalize(self.last(hidden) + self.shortcut(vectors), dim=1)
 
 
 class TwoTowers(nn.Module):

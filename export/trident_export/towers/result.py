@@ -79,10 +79,21 @@ class Towers:
 
         Raises ReleaseError when it is above 1e-4.
         """
-        from trident_export.towers.onnx_graph import check_parity, write_user_tower
+        from trident_export.towers.onnx_graph import check_parity, write_user_tower  # onnx takes a while to import
 
         write_user_tower(self.model.user_tower, path)
-        return check_parity(self, path)
+        rows, taste = self._samples()
+        return check_parity(path, rows, taste, self.user_embeddings(rows, taste))
+
+    def _samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs that try all branches: training rows, half of them with holes, some far off; every third no taste."""
+        rng = np.random.default_rng(0)
+        rows = np.repeat(self.sample_rows, 2, axis=0)
+        rows[::2][rng.random(rows[::2].shape) < 0.3] = np.nan
+        rows[:3] = np.array([[np.nan], [1e9], [-1e9]], np.float32)[: len(rows)]
+        taste = self.item_vectors[rng.integers(len(self.item_rows), size=len(rows))].astype(np.float32)
+        taste[::3] = 0
+        return rows, taste
 
 
 def check_finite(model: TwoTowers) -> None:

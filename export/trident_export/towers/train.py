@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from trident.contract import NO_ITEM
 from trident.errors import InvalidInput
+from trident_export.towers.config import TowerConfig
 from trident_export.towers.data import TowerData
 from trident_export.towers.encoding import ColumnStatistics
 from trident_export.towers.loss import in_history, inclusion, sampled_softmax
@@ -23,34 +25,6 @@ from trident_export.towers.result import Epoch, Towers, check_finite
 
 MAX_LOG_SCALE = math.log(100.0)
 SAMPLE_ROWS = 256  # user rows kept for the parity check of the export
-
-
-@dataclass(frozen=True)
-class TowerConfig:
-    """Settings of the training; the defaults were chosen on MovieLens 100K and a synthetic marketplace."""
-
-    epochs: int = 30  # at most
-    patience: int = 4  # epochs without a better validation recall before it stops
-    batch_size: int = 512  # pairs, whose items are each other's candidates
-    uniform_candidates: int = 256  # further candidates per batch, drawn evenly over the catalogue
-    learning_rate: float = 1e-3  # at the start; falls to zero along a cosine
-    vector_learning_rate: float = 1e-2
-    weight_decay: float = 0.01
-    temperature: float = 0.1  # at the start; learned
-    dropout: float = 0.1  # of hidden units
-    vector_dropout: float = 0.15  # chance that an item's own vector is hidden in a batch
-    history_dropout: float = 0.1  # chance that a user's history is hidden in a batch
-    correction: float = 1.0  # strength of the frequency correction: 1 keeps popularity in the score, 0 takes it out
-    recall_at: int | None = None  # k of the validation recall; None for min(500, N / 10)
-    validation_pairs: int = 20_000  # at most; more are sampled down
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        counts = {n: getattr(self, n) for n in ("epochs", "patience", "batch_size", "validation_pairs")}
-        shares = {n: getattr(self, n) for n in ("dropout", "vector_dropout", "history_dropout")}
-        wrong = {n: v for n, v in counts.items() if v < 1} | {n: v for n, v in shares.items() if not 0 <= v < 1}
-        if wrong or self.temperature <= 0 or self.uniform_candidates < 0:
-            raise InvalidInput(f"tower config: counts must be 1 or more, shares in [0, 1), temperature above 0: {wrong}")
 
 
 @dataclass
@@ -63,11 +37,12 @@ class _Pairs:
     weights: Tensor | None
 
     @classmethod
-    def of(cls, data: TowerData, device: torch.device, rows: np.ndarray | slice = slice(None)) -> _Pairs:
-        arrays = [data.user_rows[rows], data.histories[rows], data.items[rows]]
-        tensors = [torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays]
-        weights = None if data.weights is None else torch.from_numpy(data.weights[rows]).to(device)
-        return cls(*tensors, weights)
+    def of(cls, data: TowerData, device: torch.device, rows: Any = slice(None)) -> _Pairs:
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array[rows])).to(device)
+
+        weights = None if data.weights is None else tensor(data.weights)
+        return cls(tensor(data.user_rows), tensor(data.histories), tensor(data.items), weights)
 
     def take(self, rows: Tensor) -> _Pairs:
         weights = None if self.weights is None else self.weights[rows]
@@ -133,7 +108,7 @@ class _Training:
         losses = [self._step(batch) for batch in self._batches()]
         check_finite(self.model)
         recall = self._recall()
-        temperature = float((-self.model.log_scale).exp())
+        temperature = float((-self.model.log_scale.detach()).exp())
         return Epoch(number, float(torch.stack(losses).mean()), recall, temperature, time.perf_counter() - started)
 
     def _batches(self) -> Iterator[_Pairs]:

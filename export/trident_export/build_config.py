@@ -1,0 +1,30 @@
+"""The settings of a build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trident.errors import InvalidInput
+from trident_export.ranker import RankerConfig
+from trident_export.samples import SampleConfig
+from trident_export.split import SplitConfig
+from trident_export.towers import TowerConfig
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """Sizes and settings of a build; each part checks its own."""
+
+    split: SplitConfig = field(default_factory=SplitConfig)
+    towers: TowerConfig = field(default_factory=TowerConfig)
+    samples: SampleConfig = field(default_factory=SampleConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
+    tower_pairs: int = 200_000  # clicks that the towers learn from, at most
+    item_snapshots: int = 60  # moments between which item rows are only advanced, at most
+    test_users: int = 1_000  # users that are asked in the test window, at most
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("tower_pairs", "item_snapshots", "test_users"):
+            if getattr(self, name) < 1:
+                raise InvalidInput(f"build: expected '{name}' of at least 1, got {getattr(self, name)}")

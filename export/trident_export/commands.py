@@ -1,0 +1,12 @@
+"""What the offline half adds to the command line."""
+
+from __future__ import annotations
+
+import typer
+
+from trident_export.data import commands as data_commands
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this package to the command line."""
+    data_commands.register(app)

@@ -1,0 +1,158 @@
+"""What the real server answers, beside the same release in this process."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient
+
+from trident import model_config
+from trident.contract import FUNNEL, MODELS
+from trident.items import ItemColumns
+from trident.rules import DAY
+from trident.users import UserRows
+
+KNOWN = [f"u{i}" for i in range(1, 41)]
+
+
+def column(values: list, dtype: type) -> np.ndarray:
+    return np.array([[v] for v in values], dtype)
+
+
+def oracle_answer(served, users: list[str], **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    ids = column([u.encode() for u in users], np.object_)
+    return served.oracle(user_id=ids, record=column([False] * len(users), np.bool_), **inputs)
+
+
+@pytest.fixture(scope="session")
+def items(served) -> ItemColumns:
+    return ItemColumns.open(served.release / "items")
+
+
+@pytest.fixture(scope="session")
+def users(served) -> list[str]:
+    rows = UserRows.open(served.release / "users")
+    return [i.decode() for i in rows.ids.take(np.arange(len(rows)))]
+
+
+def test_the_smallest_request_over_http_is_answered_with_20_items(served, users):
+    body = {"inputs": [{"name": "user_id", "shape": [1, 1], "datatype": "BYTES", "data": [users[0]]}]}
+    url = f"http://{served.server.http}/v2/models/recommend/infer"
+    with urllib.request.urlopen(url, json.dumps(body).encode()) as response:
+        assert response.status == 200
+        outputs = {o["name"]: o for o in json.load(response)["outputs"]}
+    assert outputs["item_id"]["shape"] == [1, 20]
+    assert len(set(outputs["item_id"]["data"])) == 20
+    assert outputs["degraded"]["data"] == [""]
+
+
+def test_served_answers_equal_those_of_the_pipeline_in_this_process(served, recommender, users, items):
+    now = int(served.oracle.release.manifest.as_of) + 3600
+    options = {"timestamp": now, "limit": 25, "device": "mobile"}
+    given = {
+        "timestamp": column([now], np.int64),
+        "limit": column([25], np.int32),
+        "device": column([b"mobile"], np.object_),
+    }
+    for user in (*users[:40], "a user nobody knows"):
+        expected = oracle_answer(served, [user], **given)
+        answer = recommender.recommend(user, record=False, **options)
+        assert [i.encode() for i in answer.item_ids] == [i for i in expected["item_id"][0] if i]
+        assert [i.score for i in answer.items] == pytest.approx(expected["score"][0][: len(answer.items)], abs=1e-6)
+        assert list(answer.funnel.values()) == expected["funnel"][0].tolist()
+        assert ",".join(answer.degraded).encode() == expected["degraded"][0, 0]
+
+
+def test_eight_users_in_one_request_get_what_they_get_alone(recommender, users):
+    together = recommender.recommend_many(users[:8], record=False, timestamp=1_900_000_000)
+    alone = [recommender.recommend(user, record=False, timestamp=1_900_000_000) for user in users[:8]]
+    assert [a.items for a in together] == [a.items for a in alone]
+    assert [a.funnel for a in together] == [a.funnel for a in alone]
+
+
+def test_limits_of_one_request_may_differ(grpc, users):
+    answers = grpc.recommend_many(users[:3], record=False, limit=[1, 50, 20])
+    assert [len(a.items) for a in answers] == [1, 50, 20]
+
+
+def test_an_unknown_user_gets_20_items_and_is_told_why_they_are_general(recommender):
+    answer = recommender.recommend("nobody-has-seen-me")
+    assert len(set(answer.item_ids)) == 20
+    assert answer.degraded == ("cold_start",)
+
+
+def test_the_funnel_names_every_step_and_never_grows(recommender, users):
+    answer = recommender.recommend(users[3], record=False)
+    assert tuple(answer.funnel) == FUNNEL
+    counts = list(answer.funnel.values())
+    assert counts[-1] == 20
+    assert all(a >= b for a, b in zip(counts, counts[1:], strict=False))
+
+
+def test_the_release_is_the_published_one(recommender, users):
+    assert recommender.recommend(users[0], record=False).release == 1
+
+
+def test_no_category_has_more_than_3_items(grpc, users, items):
+    for user in users[:60]:
+        rows = items.rows(grpc.recommend(user, record=False).item_ids)
+        assert np.bincount(items.category[rows] + 1).max() <= 3
+
+
+def test_what_was_shown_is_not_shown_again_within_7_days(grpc):
+    user, start = "somebody-who-comes-again", 1_900_000_000
+    first = grpc.recommend(user, timestamp=start)
+    soon = grpc.recommend(user, timestamp=start + 6 * DAY)
+    assert not set(first.item_ids) & set(soon.item_ids)
+    unseen = grpc.recommend(user, timestamp=start + 6 * DAY, record=False)
+    assert grpc.recommend(user, timestamp=start + 6 * DAY, record=False).item_ids == unseen.item_ids
+    much_later = grpc.recommend(user, timestamp=start + 20 * DAY, record=False)
+    assert much_later.item_ids[:5] == first.item_ids[:5]
+
+
+def test_an_item_that_the_viewer_must_not_see_never_appears(served, grpc, users, items):
+    rows = UserRows.open(served.release / "users")
+    age = dict(zip(users, rows.age.tolist(), strict=True))
+    regions = served.oracle.release.vocabulary.regions
+    for number, user in enumerate(users[:60]):
+        region = regions[number % len(regions)]
+        shown = items.rows(grpc.recommend(user, region=region, limit=50, record=False).item_ids)
+        assert not items.flagged[shown].any()
+        assert items.in_stock[shown].all()
+        assert (items.age_limit[shown] <= max(age[user], 0)).all()
+        code = regions.index(region)
+        assert not (items.blocked[shown, code // 64] >> np.uint64(code % 64) & np.uint64(1)).any()
+
+
+def test_users_of_different_taste_get_different_lists(served, grpc, users, items):
+    """For each of some users, the one whose favourite categories are the least alike."""
+    shares = category_shares(served, users, items)
+    for i in np.argsort(-shares.max(axis=1))[:5]:
+        j = int(np.argmin(shares @ shares[i]))
+        mine, theirs = (set(grpc.recommend(users[k], record=False).item_ids) for k in (i, j))
+        assert len(mine & theirs) <= 10
+
+
+def category_shares(served, users: list[str], items: ItemColumns) -> np.ndarray:
+    history = UserRows.open(served.release / "users").history
+    counts = np.zeros((len(users), len(items.categories)))
+    for user, row in enumerate(history):
+        np.add.at(counts[user], items.category[row[row >= 0]], 1)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def test_the_server_serves_each_model_with_the_config_of_the_contract(served):
+    with InferenceServerClient(served.server.grpc) as client:
+        for contract in MODELS:
+            found = client.get_model_config(contract.name).config
+            expected = model_config.config(contract, 1)
+            assert (found.backend, found.platform) == (expected.backend, expected.platform)
+            assert found.max_batch_size == expected.max_batch_size
+            assert list(found.input) == list(expected.input)
+            assert list(found.output) == list(expected.output)
+            assert found.version_policy == expected.version_policy
+            assert found.ensemble_scheduling == expected.ensemble_scheduling
+            assert dict(found.parameters) == dict(expected.parameters)

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from trident.contract import NO_ITEM
+from trident.errors import ReleaseError
+from trident.items import ItemColumns, blocked_words, write_items
+
+IDS = ["a", "ümlaut", "x" * 100, "item-4"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    n = len(IDS)
+    write_items(
+        tmp_path,
+        IDS,
+        ["A", "", "Große Fahrt", "D"],
+        ["films", "songs"],
+        features=np.zeros((n, 40)),
+        vectors=np.zeros((n, 128)),
+        category=[0, 1, -1, 1],
+        published_at=np.arange(n),
+        age_limit=[0, 12, 16, 18],
+        in_stock=np.ones(n),
+        flagged=np.zeros(n),
+        blocked=blocked_words([[], [0], [64, 3], []], 65),
+        popular=[2, 0],
+    )
+    return tmp_path
+
+
+def test_ids_are_found_whatever_their_form(folder):
+    items = ItemColumns.open(folder)
+    assert items.rows(["item-4", b"a", "ümlaut", "nobody", "x" * 100]).tolist() == [3, 0, 1, NO_ITEM, 2]
+    assert items.rows([]).tolist() == []
+    assert items.ids.take(np.array([2, 0])) == [b"x" * 100, b"a"]
+
+
+def test_texts_and_blocked_regions_survive(folder):
+    items = ItemColumns.open(folder)
+    assert [items.title(r) for r in range(4)] == ["A", "", "Große Fahrt", "D"]
+    assert [items.category_name(r) for r in range(4)] == ["films", "songs", "", "songs"]
+    assert items.blocked.tolist() == [[0, 0], [1, 0], [8, 1], [0, 0]]
+
+
+def test_columns_of_different_lengths_are_refused(folder):
+    np.save(folder / "category.npy", np.zeros(3, np.int32))
+    with pytest.raises(ReleaseError, match="item column 'category': expected 4 rows, got 3"):
+        ItemColumns.open(folder)
+
+
+def test_a_column_of_another_dtype_is_refused(folder):
+    np.save(folder / "category.npy", np.zeros(4, np.int64))
+    with pytest.raises(ReleaseError, match="expected dtype int32, got int64"):
+        ItemColumns.open(folder)
+
+
+def test_a_missing_column_is_named(folder):
+    (folder / "flagged.npy").unlink()
+    with pytest.raises(ReleaseError, match="flagged"):
+        ItemColumns.open(folder)
