@@ -31,7 +31,7 @@ from trident_export.learning import Ranker, fit_ranker, fit_towers
 from trident_export.moments import Scene
 from trident_export.ranker import export_ranker
 from trident_export.retrieval import embed
-from trident_export.sources import Source
+from trident_export.build_source import Source
 from trident_export.towers import Towers
 from trident_export.writer import ServedRows, replacing, write_manifest, write_rows, write_rules
 

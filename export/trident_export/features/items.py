@@ -24,30 +24,35 @@ def item_features(events: Table, users: Table, items: Table, entities: Table, re
 
     Tables as in `tables` and `requests`; `entities` maps entity to item id.
     """
-    mine = items.join(entities, items.item_id == entities.id).drop("item_id", "id")
-    ticks = _ticks(events, users, mine, entities)
-    table = as_of(ticks, requests, TOTALS).left_join(mine, "entity").drop("entity_right")
-    table = table.left_join(within(ticks, requests, WINDOWED), "row").drop("row_right")
+    profile = items.join(entities, items.item_id == entities.id).drop("item_id", "id")
+    mine = _events_of(events, profile, entities)
+    table = as_of(_ticks(mine, users), requests, TOTALS).left_join(profile, "entity").drop("entity_right")
+    table = table.left_join(within(mine, requests, WINDOWED), "row").drop("row_right")
     columns = {**_profile(table), **_totals(table), **_rates(table), **_trends(table), **_audience(table)}
     return table.select("row", **{f"item_{name}": column for name, column in columns.items()})
 
 
-def _ticks(events: Table, users: Table, mine: Table, entities: Table) -> Table:
-    """One row per event of the wanted items, with what the totals add up."""
+def _events_of(events: Table, profile: Table, entities: Table) -> Table:
+    """The events of the wanted items, with what the windows add up."""
     t = events.join(entities, events.item_id == entities.id).drop("id", "item_id")
-    t = t.left_join(users.select("user_id", "age"), "user_id").drop("user_id_right")
-    t = t.left_join(mine.select("entity", "price", "duration"), "entity").drop("entity_right")
+    t = t.left_join(profile.select("entity", "price", "duration"), "entity").drop("entity_right")
+    return t.mutate(
+        **{kind: one(t.event_type == kind) for kind in EVENT_TYPES},
+        revenue=only(t.event_type == "purchase", (t.price * PRICE_UNITS).round()),
+    )
+
+
+def _ticks(mine: Table, users: Table) -> Table:
+    """The events with all that the totals add up."""
+    t = mine.left_join(users.select("user_id", "age"), "user_id").drop("user_id_right")
     nth = ibis.row_number().over(ibis.window(group_by=["entity", "user_id", "event_type"], order_by="second"))
-    viewed, bought = t.event_type == "view", t.event_type == "purchase"
-    long_enough = t.duration_seconds.notnull() & (t.duration > 0)
+    measured = t.duration_seconds.notnull() & (t.duration > 0)
     return t.mutate(
         events=1.0,
-        **{kind: one(t.event_type == kind) for kind in EVENT_TYPES},
-        viewer=one(viewed & (nth == 0)),
+        viewer=one((t.event_type == "view") & (nth == 0)),
         approval=one(t.event_type.isin(APPROVALS)),
-        revenue=only(bought, (t.price * PRICE_UNITS).round()),
-        completion=only(long_enough, (ibis.least(t.duration_seconds / t.duration, 1.0) * MICRO).round()),
-        completed=one(long_enough),
+        completion=only(measured, (ibis.least(t.duration_seconds / t.duration, 1.0) * MICRO).round()),
+        completed=one(measured),
         viewer_age=t.age,
         aged=one(t.age.notnull()),
         last=t.second,

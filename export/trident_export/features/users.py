@@ -36,32 +36,34 @@ def user_features(events: Table, users: Table, items: Table, entities: Table, re
 
     Tables as in `tables` and `requests`; `entities` maps entity to user id.
     """
-    ticks = _ticks(events, items, entities)
-    taste = ticks.filter(ticks.taste > 0)
+    mine = _events_of(events, items, entities)
+    taste = mine.filter(mine.event_type.isin(TASTE_EVENTS))
     profile = users.join(entities, users.user_id == entities.id).drop("user_id", "id")
-    table = as_of(ticks, requests, TOTALS).left_join(profile, "entity").drop("entity_right")
+    table = as_of(_ticks(mine), requests, TOTALS).left_join(profile, "entity").drop("entity_right")
     more = [favourites(taste, requests, "category_code", 3), favourites(taste, requests, "subcategory_code", 1)]
-    for other in (within(ticks, requests, WINDOWED), *more):
+    for other in (within(mine, requests, WINDOWED), *more):
         table = table.left_join(other, "row").drop("row_right")
     columns = {**_profile(table), **_activity(table), **_taste(table), **_habits(table)}
     return table.select("row", **{f"user_{name}": column for name, column in columns.items()})
 
 
-def _ticks(events: Table, items: Table, entities: Table) -> Table:
-    """One row per event of the wanted users, with what the totals add up."""
-    t = events.join(entities, events.user_id == entities.id)
-    t = t.left_join(items, "item_id").drop("item_id_right", "user_id", "id")
+def _events_of(events: Table, items: Table, entities: Table) -> Table:
+    """The events of the wanted users, each with its item."""
+    mine = events.join(entities, events.user_id == entities.id)
+    return mine.left_join(items, "item_id").drop("item_id_right", "user_id", "id").mutate(events=1.0)
+
+
+def _ticks(t: Table) -> Table:
+    """The events with all that the totals add up."""
     before = t.second.lag().over(ibis.window(group_by="entity", order_by="second"))
     t = t.mutate(gap=t.second - before, new_day=one(before.isnull() | (before // DAY != t.day)))
     taste, bought = t.event_type.isin(TASTE_EVENTS), t.event_type == "purchase"
     price = (t.price * PRICE_UNITS).round()
     priced = taste & t.price.notnull()
     return t.mutate(
-        events=1.0,
         **{kind: one(t.event_type == kind) for kind in ("view", "click", "purchase")},
         sessions=one(t.gap.isnull() | (t.gap > SESSION_GAP)),
         in_session=only(t.gap <= SESSION_GAP, t.gap),
-        taste=one(taste),
         taste_price=only(priced, price),
         taste_priced=one(priced),
         lowest=only(priced, t.price),

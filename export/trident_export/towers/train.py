@@ -86,12 +86,11 @@ class _Training:
     def run(self, progress: Progress | None) -> Towers:
         """Train epoch by epoch; keep the weights of the best one."""
         curves: list[Epoch] = []
-        best, weights = None, {}
         bar = progress.add_task("two towers", total=self.config.epochs) if progress else None
         for number in range(1, self.config.epochs + 1):
             curves.append(self._epoch(number))
-            if best is None or curves[-1].recall > best.recall:
-                best = curves[-1]
+            best = max(curves, key=lambda epoch: epoch.recall)  # the first of equals
+            if best is curves[-1]:
                 weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             if progress and bar is not None:
                 progress.update(bar, advance=1, description=f"two towers, recall@{self.k} {best.recall:.3f}")

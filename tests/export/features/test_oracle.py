@@ -172,7 +172,7 @@ LOOSE = {"hour_sin": 1e-6, "hour_cos": 1e-6, "completion": 1e-6}  # kept in mill
 
 
 @pytest.mark.parametrize("group", CASES)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_every_column_equals_a_loop_over_the_events(group, seed, write, random_log, noon):
     log, people, catalogue = random_log(seed)
     dataset = write(log, people, catalogue)

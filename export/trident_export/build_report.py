@@ -1,0 +1,41 @@
+"""A finished build in a few lines for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from trident_export.build import BuildReport
+
+COLUMNS = ("recall@20", "recall@50", "recall@500", "ndcg@20")
+
+
+def metrics_table(report: BuildReport) -> Table:
+    """Methods × metrics on the test window."""
+    found = report.evaluation
+    about = f"test window: {found.requests:,} users, one request each, {found.of_new_users:,} of them new"
+    table = Table("method", title=about, title_justify="left")
+    for column in COLUMNS:
+        table.add_column(column.replace("ndcg", "NDCG"), justify="right")
+    for method, metrics in found.methods.items():
+        table.add_row(method, *(f"{metrics[c]:.4f}" if c in metrics else "" for c in COLUMNS))
+    return table
+
+
+def release_lines(report: BuildReport) -> list[str]:
+    """What the release is, how good its parts are, and how long they took."""
+    manifest, ranker, search = report.manifest, report.evaluation.ranker, report.manifest.search
+    parity = manifest.metrics["parity"]
+    size = sum(file["bytes"] for file in manifest.files.values())
+    seconds = ", ".join(f"{step} {taken:.0f}" for step, taken in report.seconds.items())
+    return [
+        f"ranker: AUC {ranker['auc']:.4f}, log loss {ranker['log_loss']:.4f} on {ranker['impressions']:,.0f} impressions "
+        f"of the test window, {ranker['click_share']:.0%} clicked",
+        f"index: {search['factory']}, recall@{search['k']} {search['recall']:.3f} of exact search, {search['p50_ms']} ms",
+        f"parity: ONNX and torch {parity['user_tower']:.1e}, Treelite and LightGBM {parity['ranker']:.1e}",
+        f"release: {report.folder}, {manifest.items:,} items, {manifest.users:,} users, {size / 1e6:.1f} MB, "
+        f"embedding space {manifest.embedding_space}, features {manifest.feature_schema}",
+        f"seconds: {seconds}",
+    ]

@@ -1,0 +1,44 @@
+"""What a build starts from: raw data of one source, and how the manifest speaks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from trident_export.data import sources, synthetic
+from trident_export.data.dataset import Dataset
+from trident_export.data.rules import ValidationRules
+
+
+@dataclass(frozen=True)
+class Source:
+    """How to get raw data, and the rules they are validated with."""
+
+    about: str
+    load: Callable[[Path], Dataset]  # writes the dataset to a folder, or opens the one that is there
+    rules: ValidationRules
+
+
+def synthetic_source(
+    users: int = 2_000,
+    items: int = 10_000,
+    events: int = 300_000,
+    days: int = 60,
+    seed: int = 7,
+    end: datetime | None = None,
+) -> Source:
+    """A marketplace made for this build; see `trident_export.data.synthetic.generate`."""
+
+    def load(folder: Path) -> Dataset:
+        return synthetic.generate(folder, users=users, items=items, events=events, days=days, seed=seed, end=end)
+
+    about = f"synthetic: {users} users, {items} items, {events} events, {days} days, seed {seed}"
+    return Source(about, load, sources.rules("synthetic"))
+
+
+def folder_source(name: str, path: Path | None) -> Source:
+    """Data that lie in a folder: "files", "movielens", or "synthetic" as `trident data synth` leaves them."""
+    about = name if path is None else f"{name}: {path.name}"
+    return Source(about, lambda folder: sources.load(name, path, folder), sources.rules(name))
