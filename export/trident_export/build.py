@@ -19,6 +19,7 @@ from trident.release import Manifest, Release
 from trident.rules import Rules
 from trident_export.baselines import recently_popular
 from trident_export.build_config import BuildConfig
+from trident_export.build_source import Source
 from trident_export.data.progress import progress_bar
 from trident_export.data.report import ValidationReport
 from trident_export.data.validate import validate
@@ -31,7 +32,6 @@ from trident_export.learning import Ranker, fit_ranker, fit_towers
 from trident_export.moments import Scene
 from trident_export.ranker import export_ranker
 from trident_export.retrieval import embed
-from trident_export.build_source import Source
 from trident_export.towers import Towers
 from trident_export.writer import ServedRows, replacing, write_manifest, write_rows, write_rules
 

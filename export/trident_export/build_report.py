@@ -31,9 +31,10 @@ def release_lines(report: BuildReport) -> list[str]:
     size = sum(file["bytes"] for file in manifest.files.values())
     seconds = ", ".join(f"{step} {taken:.0f}" for step, taken in report.seconds.items())
     return [
-        f"ranker: AUC {ranker['auc']:.4f}, log loss {ranker['log_loss']:.4f} on {ranker['impressions']:,.0f} impressions "
-        f"of the test window, {ranker['click_share']:.0%} clicked",
-        f"index: {search['factory']}, recall@{search['k']} {search['recall']:.3f} of exact search, {search['p50_ms']} ms",
+        f"ranker: AUC {ranker['auc']:.4f}, log loss {ranker['log_loss']:.4f} ({ranker['log_loss_of_mean']:.4f} for the "
+        f"mean) on {ranker['impressions']:,.0f} impressions of the test window, {ranker['click_share']:.0%} clicked",
+        f"index: {search['factory']}, recall@{search['k']} of exact search {search['recall']:.3f}, "
+        f"{search['p50_ms']} ms a query",
         f"parity: ONNX and torch {parity['user_tower']:.1e}, Treelite and LightGBM {parity['ranker']:.1e}",
         f"release: {report.folder}, {manifest.items:,} items, {manifest.users:,} users, {size / 1e6:.1f} MB, "
         f"embedding space {manifest.embedding_space}, features {manifest.feature_schema}",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from trident_export import build_commands
 from trident_export.data import commands as data_commands
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to the command line."""
     data_commands.register(app)
+    build_commands.register(app)

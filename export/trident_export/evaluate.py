@@ -17,6 +17,7 @@ from trident.rules import Rules
 from trident.stages.business_rules import choose, within_cap
 from trident_export.baselines import most_popular, without_touched
 from trident_export.build_config import BuildConfig
+from trident_export.event_log import Log, Requests, first_requests
 from trident_export.ground import Ground
 from trident_export.index import build_index
 from trident_export.learning import Ranker, ranker_rows
@@ -25,7 +26,6 @@ from trident_export.moments import ItemClock, Scene, matrices
 from trident_export.ranker import predict
 from trident_export.retrieval import Retrieved, embed, search_index
 from trident_export.towers import Towers
-from trident_export.event_log import Log, Requests, first_requests
 
 DEPTHS = (20, 50, 500)
 CAPPED = 50  # as deep as the list under the category cap goes
@@ -93,10 +93,11 @@ def question(log: Log, start: int, end: int, most: int, rng: np.random.Generator
     """Ask at each user's first event in [start, end); `most` users, drawn at random when there are more."""
     requests = first_requests(log, start, end)
     touched = log.touched(requests)
-    begin, stop = log.position(requests.user, requests.time), log.position(requests.user, np.full(len(requests), end))
-    relevant = [
-        np.setdiff1d(log.item[b:e][log.positive[b:e]], before) for b, e, before in zip(begin, stop, touched, strict=True)
-    ]
+    begins = log.position(requests.user, requests.time)
+    stops = log.position(requests.user, np.full(len(requests), end))
+    spans = [slice(begin, stop) for begin, stop in zip(begins, stops, strict=True)]
+    clicked = [log.item[span][log.positive[span]] for span in spans]
+    relevant = [np.setdiff1d(items, before) for items, before in zip(clicked, touched, strict=True)]
     asked = np.flatnonzero([len(r) > 0 for r in relevant])
     if len(asked) > most:
         asked = np.sort(rng.choice(asked, most, replace=False))

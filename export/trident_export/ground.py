@@ -38,7 +38,7 @@ def lay_ground(dataset: Dataset, config: BuildConfig) -> Ground:
 
 
 def snapshot_times(windows: Windows, most: int) -> np.ndarray:
-    """When item rows are computed anew: where windows begin, at the end, and daily between, or as often as `most` allows.
+    """When item rows are computed anew: where windows begin, daily between, or as often as `most` allows, at the end.
 
     The end is the moment that the release describes.
     """

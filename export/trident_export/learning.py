@@ -85,7 +85,7 @@ def ranker_rows(
     start, end = window
     requests = sample_requests(ground.log, start, end, config, rng)
     if not len(requests):
-        raise InvalidInput("ranker rows: expected clicks in every window of the split, got one without; bring more data")
+        raise InvalidInput("ranker rows: expected clicks in each window of the split, got one without: bring more data")
     scene = ground.moments.scene(requests)
     users, embeddings = embed(towers, scene), towers.item_embeddings(ground.items.all_at(start))
     retrieved = nearest(users, embeddings, ground.log.touched(requests), CANDIDATES_PER_USER)

@@ -67,7 +67,9 @@ def train_ranker(
     config = config or RankerConfig()
     for name, rows in (("train", train), ("validation", validation)):
         if not 0 < rows.labels.sum() < len(rows):
-            raise InvalidInput(f"ranker: the {name} rows need clicked and other items, got {len(rows)} rows of one kind")
+            raise InvalidInput(
+                f"ranker: the {name} rows need clicked and other items, got {len(rows)} of one kind"
+            )
     data = lightgbm.Dataset(train.features, train.labels, free_raw_data=True)
     held_out = lightgbm.Dataset(validation.features, validation.labels, reference=data)
     return lightgbm.train(

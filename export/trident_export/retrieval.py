@@ -51,7 +51,9 @@ def _best(scores: np.ndarray, k: int) -> np.ndarray:
     return found[np.lexsort((found, -scores[found]))]
 
 
-def search_index(index: faiss.Index, nprobe: int, users: np.ndarray, left_out: Sequence[np.ndarray], k: int) -> Retrieved:
+def search_index(
+    index: faiss.Index, nprobe: int, users: np.ndarray, left_out: Sequence[np.ndarray], k: int
+) -> Retrieved:
     """As `nearest`, with an index: what serving would retrieve for `users` (q, d) without the rows in `left_out`."""
     rows = np.full((len(users), k), NO_ITEM, np.int64)
     similarity = np.full((len(users), k), np.nan, np.float32)

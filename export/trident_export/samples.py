@@ -21,18 +21,19 @@ class SampleConfig:
     """How many requests and rows the ranker learns from."""
 
     requests: int = 3000
+    per_session: int = 3  # requests of one session at most; they resemble each other
     session_seconds: int = 1800  # what is clicked or seen so soon after the request answers it
     logged: int = 40  # rows of the session at most, clicked ones first
     retrieved: int = 60  # retrieved, untouched items at most
 
     def __post_init__(self) -> None:
-        for name, least in {"requests": 1, "session_seconds": 1, "logged": 2, "retrieved": 0}.items():
+        for name, least in {"requests": 1, "per_session": 1, "session_seconds": 1, "logged": 2, "retrieved": 0}.items():
             if getattr(self, name) < least:
                 raise InvalidInput(f"samples: expected '{name}' of at least {least}, got {getattr(self, name)}")
 
 
 def sample_requests(log: Log, start: int, end: int, config: SampleConfig, rng: np.random.Generator) -> Requests:
-    """Draw moments in [start, end) whose following session has a click; the begin of every session goes first."""
+    """Draw moments in [start, end) that a click follows soon; the begins of sessions go before moments within them."""
     window = log.between(start, end)
     first = np.ones(len(window), bool)
     first[1:] = (np.diff(window.user) != 0) | (np.diff(window.time) != 0)
@@ -42,8 +43,19 @@ def sample_requests(log: Log, start: int, end: int, config: SampleConfig, rng: n
     at = at[clicks[until] > clicks[at]]
     begins = np.ones(len(at), bool)
     begins[1:] = (np.diff(window.user[at]) != 0) | (np.diff(window.time[at]) > config.session_seconds)
-    order = np.lexsort((rng.random(len(at)), ~begins))[: config.requests]
+    place = _places(begins, rng)
+    order = np.lexsort((rng.random(len(at)), place))
+    order = order[place[order] < config.per_session][: config.requests]
     return Requests.at(window, at[np.sort(order)])
+
+
+def _places(begins: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A place for every moment within its session, (n,) int64: 0 for its begin, the others in random order."""
+    session = np.cumsum(begins)
+    order = np.lexsort((np.where(begins, -1.0, rng.random(len(begins))), session))
+    place = np.empty(len(begins), np.int64)
+    place[order] = np.arange(len(begins)) - np.flatnonzero(begins)[session - 1]
+    return place
 
 
 @dataclass(frozen=True)

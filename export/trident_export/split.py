@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timezone
 
 import numpy as np
@@ -12,7 +12,7 @@ from trident.errors import InvalidInput
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """Shares of the events, oldest first: `train`, then `validation`, the rest is test; `towers` is a share of train."""
+    """Shares of the events, oldest first: `train`, `validation`, the rest is test; `towers` is a share of train."""
 
     train: float = 0.8
     validation: float = 0.1
@@ -44,15 +44,14 @@ class Windows:
         times = (self.start, self.ranker, self.validation, self.test, self.end)
         if sorted(set(times)) != list(times):
             raise InvalidInput(
-                f"split: expected start < ranker < validation < test < end, got {times}; the data need more distinct times"
+                f"split: expected start < ranker < validation < test < end, got {times}: bring more distinct times"
             )
 
     def as_dict(self) -> dict[str, dict[str, str]]:
         """The windows for the manifest: name → first moment and first moment after, ISO 8601 in UTC."""
-        times = {name: datetime.fromtimestamp(second, timezone.utc).isoformat() for name, second in asdict(self).items()}
-        cuts = ("start", "ranker", "validation", "test", "end")
+        times = [datetime.fromtimestamp(second, timezone.utc).isoformat() for second in astuple(self)]
         names = ("towers", "ranker", "validation", "test")
-        return {n: {"from": times[a], "to": times[b]} for n, a, b in zip(names, cuts, cuts[1:], strict=False)}
+        return {n: {"from": a, "to": b} for n, a, b in zip(names, times, times[1:], strict=False)}
 
 
 def time_windows(timestamps: np.ndarray, config: SplitConfig | None = None) -> Windows:

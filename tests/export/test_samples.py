@@ -57,7 +57,8 @@ def test_a_request_has_the_place_of_its_event() -> None:
 
 
 def test_requests_are_moments_with_a_click_soon_after() -> None:
-    requests = sample_requests(SMALL, 0, 10**6, SampleConfig(), np.random.default_rng(0))
+    config = SampleConfig(per_session=9)
+    requests = sample_requests(SMALL, 0, 10**6, config, np.random.default_rng(0))
     assert list(zip(requests.user.tolist(), requests.time.tolist(), strict=True)) == [
         (0, 50), (0, 100), (0, 110), (0, 111), (1, 300),
     ]  # fmt: skip
@@ -66,6 +67,15 @@ def test_requests_are_moments_with_a_click_soon_after() -> None:
 def test_the_begin_of_a_session_is_drawn_first() -> None:
     requests = sample_requests(SMALL, 0, 10**6, SampleConfig(requests=2), np.random.default_rng(0))
     assert list(zip(requests.user.tolist(), requests.time.tolist(), strict=True)) == [(0, 50), (1, 300)]
+
+
+def test_no_session_is_asked_more_often_than_allowed() -> None:
+    busy = log(*[(user, i, 10_000 * session + i, "click") for user in (0, 1) for session in (1, 2) for i in range(30)])
+    requests = sample_requests(busy, 0, 10**6, SampleConfig(per_session=4), np.random.default_rng(0))
+    sessions, counts = np.unique(np.stack([requests.user, requests.time // 10_000]), axis=1, return_counts=True)
+    assert sessions.T.tolist() == [[0, 1], [0, 2], [1, 1], [1, 2]]
+    assert counts.tolist() == [4, 4, 4, 4]
+    assert (requests.time % 10_000 == 0).sum() == 4
 
 
 def test_no_request_and_no_label_comes_from_outside_the_window() -> None:

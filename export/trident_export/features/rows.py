@@ -43,7 +43,7 @@ def item_rows(dataset: Dataset, item_ids: Ids, timestamps: np.ndarray, vocabular
 
 
 def default_user_row(vocabulary: Vocabulary) -> np.ndarray:
-    """The row of a user whom nobody knows: (40,) float32."""
+    """The row of a user whom nobody knows: (40,) float32; no default is a code, so any vocabulary gives the same."""
     return np.array([f.default for f in USER], np.float32)
 
 
