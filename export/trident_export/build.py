@@ -73,7 +73,7 @@ def build(
     config, clock = config or BuildConfig(), StepClock()
     with replacing(Path(out)) as draft, _folder(work) as scratch:
         write_rules(draft, rules)
-        with clock.step("data"):
+        with clock.timed("data"):  # reading and validating show bars of their own
             quality = validate(source.load(scratch / "raw"), scratch / "clean", source.rules)
         with clock.step("features"):
             ground = lay_ground(quality.dataset, config)
@@ -91,19 +91,23 @@ def build(
 
 
 class StepClock:
-    """Shows a bar for each step of a build and remembers how long it took."""
+    """Shows that a step of a build is at work and remembers how long it took."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Progress]:
-        """Time one step; the bar spins until the step is done."""
+    def timed(self, name: str) -> Iterator[None]:
+        """Time one step."""
         started = time.perf_counter()
-        # Reading and validating bring bars of their own.
-        with progress_bar(name) as progress:
-            yield progress
+        yield
         self.seconds[name] = time.perf_counter() - started
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Progress]:
+        """Time one step and show it; what it does in detail may be added to the progress."""
+        with self.timed(name), progress_bar(name) as progress:
+            yield progress
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Users and items of a dataset as arrays: an entity's row is its place in the file."""
+"""Users and items of a dataset as arrays: an entity's row is the place of its id in the sorted list of ids."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Users:
     @classmethod
     def read(cls, dataset: Dataset, vocabulary: Vocabulary) -> Users:
         """Read the users of a dataset."""
-        table = pq.read_table(dataset.users, columns=["user_id", "age", "region"])
+        table = pq.read_table(dataset.users, columns=["user_id", "age", "region"]).sort_by("user_id")
         region = vocabulary.codes("regions", table["region"].to_pylist()).astype(np.int32)
         return cls(table["user_id"].to_pylist(), _numbers(table["age"], UNKNOWN, np.int32), region)
 
@@ -54,7 +54,7 @@ class Catalogue:
     @classmethod
     def read(cls, dataset: Dataset, vocabulary: Vocabulary) -> Catalogue:
         """Read the items of a dataset; a missing safety column is read as the unsafe value."""
-        table = pq.read_table(dataset.items)
+        table = pq.read_table(dataset.items).sort_by("item_id")
         limits = _numbers(table["age_limit"], LONGEST_AGE_LIMIT, np.int64)
         return cls(
             table["item_id"].to_pylist(),

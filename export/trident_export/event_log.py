@@ -44,8 +44,8 @@ class Log:
     def __len__(self) -> int:
         return len(self.time)
 
-    def where(self, keep: np.ndarray) -> Log:
-        """The events of a mask (n,) or of positions, which must keep the order."""
+    def where(self, keep: np.ndarray | slice) -> Log:
+        """The events of a mask (n,), a slice, or positions in rising order."""
         return Log(*(getattr(self, f.name)[keep] for f in fields(self)))
 
     def between(self, start: int, end: int) -> Log:

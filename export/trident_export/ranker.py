@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
@@ -22,9 +23,9 @@ class RankerConfig:
     """Size and care of the forest."""
 
     trees: int = 300
-    leaves: int = 31
+    leaves: int = 15
     learning_rate: float = 0.05
-    min_rows_per_leaf: int = 50
+    min_rows_per_leaf: int = 100
     l2: float = 1.0
     feature_share: float = 0.8
     patience: int = 30  # trees without a better validation loss before training stops
@@ -63,22 +64,34 @@ def train_ranker(
     seed: int = 0,
     on_tree: Callable[[int, int], None] | None = None,
 ) -> lightgbm.Booster:
-    """Fit the forest, stopping when the validation loss does not improve; `on_tree` hears (tree, trees)."""
+    """Fit the forest; `on_tree` hears (tree, trees).
+
+    The validation rows say how many trees are enough. Then so many are fitted on all rows, for the validation rows are
+    the newest and nothing else is decided by them.
+    """
     config = config or RankerConfig()
     for name, rows in (("train", train), ("validation", validation)):
         if not 0 < rows.labels.sum() < len(rows):
-            raise InvalidInput(
-                f"ranker: the {name} rows need clicked and other items, got {len(rows)} of one kind"
-            )
-    data = lightgbm.Dataset(train.features, train.labels, free_raw_data=True)
+            raise InvalidInput(f"ranker: the {name} rows need clicked and other items, got {len(rows)} of one kind")
+    trees = _enough_trees(train, validation, config, seed, on_tree)
+    features = np.concatenate([train.features, validation.features])
+    everything = lightgbm.Dataset(features, np.concatenate([train.labels, validation.labels]))
+    return lightgbm.train(_parameters(config, seed), everything, trees, callbacks=_heard(on_tree))
+
+
+def _enough_trees(
+    train: RankerRows,
+    validation: RankerRows,
+    config: RankerConfig,
+    seed: int,
+    on_tree: Callable[[int, int], None] | None,
+) -> int:
+    """How many trees give the best loss on the validation rows."""
+    data = lightgbm.Dataset(train.features, train.labels)
     held_out = lightgbm.Dataset(validation.features, validation.labels, reference=data)
-    return lightgbm.train(
-        _parameters(config, seed),
-        data,
-        num_boost_round=config.trees,
-        valid_sets=[held_out],
-        callbacks=[lightgbm.early_stopping(config.patience, verbose=False), *_heard(on_tree)],
-    )
+    callbacks: list[Callable[..., Any]] = [*_heard(on_tree), lightgbm.early_stopping(config.patience, verbose=False)]
+    found = lightgbm.train(_parameters(config, seed), data, config.trees, valid_sets=[held_out], callbacks=callbacks)
+    return found.best_iteration
 
 
 def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
@@ -100,7 +113,7 @@ def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
     }
 
 
-def _heard(on_tree: Callable[[int, int], None] | None) -> list[Callable]:
+def _heard(on_tree: Callable[[int, int], None] | None) -> list[Callable[..., Any]]:
     if on_tree is None:
         return []
     return [lambda state: on_tree(state.iteration + 1, state.end_iteration)]
@@ -118,7 +131,7 @@ def export_ranker(booster: lightgbm.Booster, folder: Path, rows: np.ndarray, see
     Raise ReleaseError when the difference is above PARITY.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    booster.save_model(folder / "model.txt", num_iteration=booster.best_iteration)
+    booster.save_model(folder / "model.txt")
     # From the saved text, so that the checkpoint and the oracle beside it hold the same trees.
     saved = lightgbm.Booster(model_file=folder / "model.txt")
     treelite.frontend.from_lightgbm(saved).serialize(folder / "checkpoint.tl")

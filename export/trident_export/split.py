@@ -61,5 +61,5 @@ def time_windows(timestamps: np.ndarray, config: SplitConfig | None = None) -> W
         raise InvalidInput("split: expected events, got none")
     ordered = np.sort(timestamps)
     shares = (config.train * config.towers, config.train, config.train + config.validation)
-    cuts = [int(ordered[min(len(ordered) - 1, round(share * len(ordered)))]) for share in shares]
-    return Windows(int(ordered[0]), *cuts, int(ordered[-1]) + 1)
+    ranker, validation, test = (int(ordered[min(len(ordered) - 1, round(s * len(ordered)))]) for s in shares)
+    return Windows(int(ordered[0]), ranker, validation, test, int(ordered[-1]) + 1)

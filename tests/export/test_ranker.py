@@ -64,9 +64,13 @@ def _splits(node: dict) -> list[dict]:
     return [node, *_splits(node["left_child"]), *_splits(node["right_child"])]
 
 
-def test_early_stopping_keeps_the_best_iteration(forest: lightgbm.Booster, tmp_path: Path) -> None:
-    export_ranker(forest, tmp_path, rows(4, 50).features)
-    assert treelite.Model.deserialize(tmp_path / "checkpoint.tl").num_tree == forest.best_iteration
+def test_training_stops_when_the_validation_loss_does(tmp_path: Path) -> None:
+    noise = rows(1, 300)
+    shuffled = RankerRows(noise.features, noise.labels[::-1], noise.request, noise.logged)
+    forest = train_ranker(noise, shuffled, RankerConfig(trees=200, leaves=31, min_rows_per_leaf=2, patience=5))
+    assert 1 <= forest.num_trees() < 50
+    export_ranker(forest, tmp_path, noise.features)
+    assert treelite.Model.deserialize(tmp_path / "checkpoint.tl").num_tree == forest.num_trees()
 
 
 def test_a_checkpoint_that_differs_is_refused(
@@ -97,4 +101,4 @@ def test_impossible_sizes_are_refused(wrong: dict[str, float]) -> None:
 def test_progress_is_told_for_every_tree() -> None:
     heard: list[tuple[int, int]] = []
     train_ranker(rows(1, 500), rows(2, 500), RankerConfig(trees=3), on_tree=lambda *step: heard.append(step))
-    assert heard == [(1, 3), (2, 3), (3, 3)]
+    assert heard == [(1, 3), (2, 3), (3, 3)] * 2

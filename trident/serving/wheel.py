@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,15 +57,18 @@ class TritonWheel:
         return self.package / "tritonserver/python_backend_stubs" / native.PYTHON / "triton_python_backend_stub"
 
     def lay_out_backends(self, folder: Path) -> Path:
-        """Fill `folder` with links to the Python backend, its stub and our stand-ins; return it."""
+        """Fill `folder` with the Python backend, its stub and our stand-ins, and return it.
+
+        Copies, because Triton refuses a library that a link leads out of the folder.
+        """
         python = folder / "python"
         python.mkdir(parents=True)
         for part in (*self.python_backend.iterdir(), self.stub):
             if part.name != "__pycache__":
-                (python / part.name).symlink_to(part)
+                shutil.copy(part, python)
         for backend in locations.backends().iterdir():
             if (backend / "model.py").is_file():
-                (folder / backend.name).symlink_to(backend)
+                shutil.copytree(backend, folder / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
         return folder
 
     def environment(self) -> dict[str, str]:

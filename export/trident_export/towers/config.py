@@ -16,8 +16,8 @@ NOT_NEGATIVE = ("uniform_candidates", "weight_decay", "correction", "seed")
 class TowerConfig:
     """Settings of the training; the defaults were chosen on MovieLens 100K and a synthetic marketplace."""
 
-    epochs: int = 15  # at most
-    patience: int = 4  # epochs without a better validation recall before it stops
+    epochs: int = 10  # at most
+    patience: int = 3  # epochs without a better validation recall before it stops
     batch_size: int = 1024  # pairs, whose items are each other's candidates
     uniform_candidates: int = 256  # further candidates per batch, drawn evenly over the catalogue
     learning_rate: float = 1e-3  # at the start; falls to zero along a cosine

@@ -34,7 +34,7 @@ class _Graph:
         array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
         array = array.astype(np.float32) if array.dtype == np.float64 else array
         name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.constants.append(numpy_helper.from_array(np.array(array, order="C"), name))
         return name
 
     def add(self, op: str, *inputs: str, output: str = "", **attributes: Any) -> str:

@@ -166,5 +166,6 @@ def _optimizer(model: TwoTowers, config: TowerConfig) -> torch.optim.Optimizer:
             {"params": rest, "lr": config.learning_rate, "weight_decay": config.weight_decay},
             {"params": [model.vectors], "lr": config.vector_learning_rate, "weight_decay": 0.0},
             {"params": [model.log_scale], "lr": config.learning_rate, "weight_decay": 0.0},
-        ]
+        ],
+        fused=True,
     )
