@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from trident_export.sources import synthetic_source
 
 from trident.errors import TridentError
 from trident.items import ItemColumns
@@ -21,7 +22,6 @@ from trident_client import Recommender
 from trident_client.table import print_answer
 from trident_export.build import BuildConfig, build
 from trident_export.publish import publish
-from trident_export.sources import synthetic_source
 from trident_loadtest.stage_times import stage_times
 
 RELEASE = Path("build/release")

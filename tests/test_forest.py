@@ -65,7 +65,9 @@ def test_values_at_a_threshold_and_beside_it_go_the_same_way_as_in_lightgbm(tmp_
 def test_a_tree_that_is_one_leaf_is_scored(tmp_path):
     x = RNG.normal(size=(200, 3)).astype(np.float32)
     booster = lgb.train({"objective": "binary", "verbose": -1}, lgb.Dataset(x, np.arange(200) % 2), 1)
-    stump = lgb.train({"objective": "binary", "verbose": -1, "min_data_in_leaf": 200}, lgb.Dataset(x, np.arange(200) % 2), 1)
+    stump = lgb.train(
+        {"objective": "binary", "verbose": -1, "min_data_in_leaf": 200}, lgb.Dataset(x, np.arange(200) % 2), 1
+    )
     for model in (booster, stump):
         assert np.allclose(forest_of(model, tmp_path).predict(x)[:, 0], model.predict(x), atol=1e-6)
 
@@ -83,5 +85,5 @@ def test_what_the_kernel_cannot_take_is_refused(tmp_path):
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "checkpoint.tl").write_bytes(b"not a forest")
-    with pytest.raises(ReleaseError, match="checkpoint.tl cannot be read"):
+    with pytest.raises(ReleaseError, match="cannot be read"):
         Forest.read(tmp_path / "checkpoint.tl")

@@ -37,9 +37,9 @@ FUNNEL = (
     "not_recently_shown",  # what the search may return
     "candidates",  # what it returned, at most K
     "scored",  # with a finite score from the forest
-    "considered",  # the best 50, or 2.5 × limit
+    "considered",  # the best 50, or 2.5 × limit, or all where those do not fill the answer
     "rules_passed",  # of those, after safety and dedup are checked again
-    "diverse",  # of those, within the cap per category
+    "diverse",  # of those, within the cap per category, or as many as were needed where it had to be relaxed
     "returned",
 )
 """Steps of the output `funnel`, in order; each count is the number of items left after that step."""
@@ -146,7 +146,10 @@ class TensorSpec:
         return NUMPY_DTYPES[self.dtype]
 
     def check(self, array: np.ndarray, model: str, rows: int | None = None) -> None:
-        """Raise InvalidInput unless `array` has this dtype, these dims (`rows` on axis 0, when given) and legal values."""
+        """Raise InvalidInput unless `array` has this dtype, these dims and legal values.
+
+        `rows` is the length that axis 0 must have, when it is known.
+        """
         expected = (self.shape[0] if rows is None else rows, *self.shape[1:])
         fits = array.ndim == len(expected) and all(e in (-1, a) for e, a in zip(expected, array.shape, strict=True))
         if not fits or array.shape[0] == 0:

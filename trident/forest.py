@@ -1,9 +1,9 @@
 """A gradient-boosted forest from a Treelite checkpoint, evaluated row by row without branches.
 
 Nodes lie in breadth-first order with the two children side by side, so that a step down a tree is
-`node = left[node] + (goes right)`. A leaf leads to itself; every row takes as many steps as the tree is deep. Eight rows
-go through a tree at the same time, and trees are taken in the outer loop over blocks of rows, so that a tree's nodes
-stay in the cache.
+`node = left[node] + (goes right)`. A leaf leads to itself; every row takes as many steps as the tree is deep. Eight
+rows go through a tree at the same time, and all rows of a block before the next tree, so that its nodes stay in the
+cache.
 
 Treelite compares float32 inputs with thresholds in double precision. A float32 x is ≤ t exactly when it is ≤ the
 largest float32 that is ≤ t, so the thresholds are rounded down once and all comparisons are made in float32.
@@ -134,7 +134,7 @@ class _Tree:
 
 
 def _breadth_first(cleft: np.ndarray, cright: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Order of the nodes, new index of each left child (itself in a leaf), and the number of steps to the deepest leaf."""
+    """Order of the nodes, new index of each left child (itself in a leaf), and steps to the deepest leaf."""
     order, left, level, depth = [0], [], [0], 0
     for new, old in enumerate(order):  # grows while it is walked
         if cleft[old] < 0:

@@ -77,7 +77,7 @@ class ItemColumns:
     def rows(self, ids: Sequence[bytes | str]) -> np.ndarray:
         """Rows of item ids: (n,) int64, -1 for an id that is not in this release."""
         names = [i.encode() if isinstance(i, str) else i for i in ids]
-        hashes, order = self._hashes
+        hashes, _ = self._hashes
         wanted = np.array([id_hash(name) for name in names], np.uint64)
         first = np.searchsorted(hashes, wanted)
         return np.array([self._probe(n, w, int(f)) for n, w, f in zip(names, wanted, first, strict=True)], np.int64)

@@ -105,9 +105,8 @@ class Release:
         found = {p for p in file_list(self.folder) if p != MANIFEST}
         expected = set(self.manifest.files)
         if found != expected:
-            raise ReleaseError(
-                f"release files: missing {sorted(expected - found) or 'none'}, unknown {sorted(found - expected) or 'none'}"
-            )
+            missing, unknown = sorted(expected - found), sorted(found - expected)
+            raise ReleaseError(f"release files: missing {missing or 'none'}, unknown {unknown or 'none'}")
         for name, stated in self.manifest.files.items():
             actual = fingerprint(self.folder / name)
             for what in ("bytes", "sha256"):

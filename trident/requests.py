@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from trident.contract import DIMS, ModelContract, TensorSpec, invalid
 
-PADS = {"BYTES": b"", "FP32": np.nan, "INT64": -1, "INT32": -1, "BOOL": False}
+PADS: dict[str, Any] = {"BYTES": b"", "FP32": np.nan, "INT64": -1, "INT32": -1, "BOOL": False}
 Tensors = dict[str, np.ndarray]
 
 

@@ -59,5 +59,6 @@ class ItemIndex:
 
     def _parameters(self, selector: faiss.IDSelector, nprobe: int) -> faiss.SearchParameters:
         if self.lists == 1:
-            return faiss.SearchParameters(sel=selector)
-        return faiss.SearchParametersIVF(sel=selector, nprobe=min(nprobe, self.lists))
+            return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        nprobe = min(nprobe, self.lists)
+        return faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)  # type: ignore[call-arg]

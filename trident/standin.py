@@ -57,7 +57,7 @@ class OnnxruntimeBackend(Backend):
 
 
 class FilBackend(Backend):
-    """`backend: "fil"`: checkpoint.tl through our kernel, or through Treelite for a forest that the kernel cannot take."""
+    """`backend: "fil"`: checkpoint.tl through our kernel, or through Treelite for one that the kernel cannot take."""
 
     contract = RANKER
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -26,13 +27,12 @@ def metrics_table(report: BuildReport) -> Table:
 
 def release_lines(report: BuildReport) -> list[str]:
     """What the release is, how good its parts are, and how long they took."""
-    manifest, ranker, search = report.manifest, report.evaluation.ranker, report.manifest.search
+    manifest, search = report.manifest, report.manifest.search
     parity = manifest.metrics["parity"]
     size = sum(file["bytes"] for file in manifest.files.values())
     seconds = ", ".join(f"{step} {taken:.0f}" for step, taken in report.seconds.items())
     return [
-        f"ranker: AUC {ranker['auc']:.4f}, log loss {ranker['log_loss']:.4f} ({ranker['log_loss_of_mean']:.4f} for the "
-        f"mean) on {ranker['impressions']:,.0f} impressions of the test window, {ranker['click_share']:.0%} clicked",
+        *(f"ranker on {kind}: {_probabilities(found)}" for kind, found in report.evaluation.ranker.items()),
         f"index: {search['factory']}, recall@{search['k']} of exact search {search['recall']:.3f}, "
         f"{search['p50_ms']} ms a query",
         f"parity: ONNX and torch {parity['user_tower']:.1e}, Treelite and LightGBM {parity['ranker']:.1e}",
@@ -40,3 +40,10 @@ def release_lines(report: BuildReport) -> list[str]:
         f"embedding space {manifest.embedding_space}, features {manifest.feature_schema}",
         f"seconds: {seconds}",
     ]
+
+
+def _probabilities(found: Mapping[str, float]) -> str:
+    return (
+        f"AUC {found['auc']:.4f}, log loss {found['log_loss']:.4f} ({found['log_loss_of_mean']:.4f} for the mean), "
+        f"{found['rows']:,} rows of the test window, {found['click_share']:.1%} clicked"
+    )

@@ -6,7 +6,7 @@ Items that the user had touched before are left out of every list and of the rig
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class Evaluation:
     """Metrics of every method on the same requests, and of the ranker's probabilities."""
 
     methods: Mapping[str, Mapping[str, float]]  # name → metric → mean over the requests
-    ranker: Mapping[str, float]
+    ranker: Mapping[str, Mapping[str, float]]  # kind of rows → metric
     requests: int
     of_new_users: int  # requests by users without an event before
 
@@ -65,16 +65,22 @@ def evaluate(ground: Ground, towers: Towers, ranker: Ranker, rules: Rules, confi
         "ranked, category cap": capped(ranked, catalogue.category, rules.max_per_category, CAPPED),
     }
     new = sum(len(rows) == 0 for rows in asked.touched)
-    return Evaluation(
-        evaluate_lists(lists, asked.relevant), impressions(ground, towers, ranker, config), len(asked), new
-    )
+    probabilities = evaluate_ranker(ground, towers, ranker, config)
+    return Evaluation(evaluate_lists(lists, asked.relevant), probabilities, len(asked), new)
 
 
-def impressions(ground: Ground, towers: Towers, ranker: Ranker, config: BuildConfig) -> dict[str, float]:
-    """AUC and log loss of the ranker on what users were shown in the test window, clicked or not."""
+def evaluate_ranker(ground: Ground, towers: Towers, ranker: Ranker, config: BuildConfig) -> dict[str, dict[str, float]]:
+    """AUC and log loss in the test window, on rows as the ranker learns from and on the logged impressions among them.
+
+    A probability is that of a candidate, of which a user sees few; on what a user was shown it is far too low.
+    """
     window = (ground.windows.test, ground.windows.end)
-    rows = ranker_rows(ground, towers, window, replace(config.samples, retrieved=0), np.random.default_rng(config.seed))
-    return evaluate_probabilities(rows.labels, predict(ranker.booster, rows.features))
+    rows = ranker_rows(ground, towers, window, config.samples, np.random.default_rng(config.seed))
+    probabilities = predict(ranker.booster, rows.features)
+    return {
+        "candidates": evaluate_probabilities(rows.labels, probabilities),
+        "impressions": evaluate_probabilities(rows.labels[rows.logged], probabilities[rows.logged]),
+    }
 
 
 @dataclass(frozen=True)
@@ -117,13 +123,13 @@ def evaluate_lists(lists: Mapping[str, np.ndarray], relevant: Sequence[np.ndarra
 
 
 def evaluate_probabilities(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """AUC and log loss of the ranker on logged impressions (n,), beside the log loss of always saying the mean."""
+    """AUC and log loss of probabilities (n,), beside the log loss of always saying the mean."""
     mean = np.full(len(labels), labels.mean() if len(labels) else 0.5)
     return {
         "auc": auc(labels, probabilities),
         "log_loss": log_loss(labels, probabilities),
         "log_loss_of_mean": log_loss(labels, mean),
-        "impressions": float(len(labels)),
+        "rows": len(labels),
         "click_share": float(mean[0]) if len(labels) else float("nan"),
     }
 

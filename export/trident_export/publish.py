@@ -65,7 +65,9 @@ def _locked(repository: Path) -> Iterator[Path]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise ReleaseError(f"another publish into '{repository.name}' is under way; try again when it is done") from None
+        raise ReleaseError(
+            f"another publish into '{repository.name}' is under way; try again when it is done"
+        ) from None
     try:
         _empty(staging)
         yield staging

@@ -82,7 +82,7 @@ def test_ranked_lists_beat_most_popular(report: BuildReport) -> None:
     for metric in ("recall@20", "ndcg@20"):
         assert methods["ranked"][metric] > methods["most popular"][metric]
     assert methods["ranked"]["recall@500"] == methods["retrieval"]["recall@500"]
-    assert report.evaluation.ranker["auc"] > 0.55
+    assert report.evaluation.ranker["candidates"]["auc"] > 0.6
 
 
 def test_a_users_own_items_are_near_his_served_embedding(release: Release) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import urllib.request
 
@@ -14,8 +15,6 @@ from trident.contract import FUNNEL, MODELS
 from trident.items import ItemColumns
 from trident.rules import DAY
 from trident.users import UserRows
-
-KNOWN = [f"u{i}" for i in range(1, 41)]
 
 
 def column(values: list, dtype: type) -> np.ndarray:
@@ -89,7 +88,7 @@ def test_the_funnel_names_every_step_and_never_grows(recommender, users):
     assert tuple(answer.funnel) == FUNNEL
     counts = list(answer.funnel.values())
     assert counts[-1] == 20
-    assert all(a >= b for a, b in zip(counts, counts[1:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(counts))
 
 
 def test_the_release_is_the_published_one(recommender, users):

@@ -24,7 +24,8 @@ CASES = {
         {"user_id": ("BYTES", [1, 1], ["u1"]), "limit": ("INT32", [1, 1], [1000])}, "limit", "1 to 50", "1000",
     ),
     "region of 50 characters": (
-        {"user_id": ("BYTES", [1, 1], ["u1"]), "region": ("BYTES", [1, 1], ["x" * 50])}, "region", "two-letter", "50 bytes",
+        {"user_id": ("BYTES", [1, 1], ["u1"]), "region": ("BYTES", [1, 1], ["x" * 50])},
+        "region", "two-letter", "50 bytes",
     ),
     "unknown device": (
         {"user_id": ("BYTES", [1, 1], ["u1"]), "device": ("BYTES", [1, 1], ["fridge"])}, "device", "mobile", "fridge",

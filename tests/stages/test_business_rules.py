@@ -54,7 +54,7 @@ def test_the_cap_reaches_deeper_into_the_list_before_it_is_relaxed():
     stage = rules_over(category)
     answer = stage.answer(np.arange(66), np.linspace(0.9, 0.1, 66), 8, NOW, np.ones(66, bool))
     assert sorted(answer.rows.tolist()) == [0, 1, 2, 60, 61, 62, 63, 64]
-    assert answer.counts == (66, 50, 50, 3, 8)
+    assert answer.counts == (66, 66, 66, 9, 8)
 
 
 def test_pads_forbidden_and_unscored_candidates_never_come_back():
@@ -63,6 +63,12 @@ def test_pads_forbidden_and_unscored_candidates_never_come_back():
     answer = stage.answer(rows, np.array([np.nan, 0.9, 0.8, 0.1]), 5, NOW, allowed)
     assert answer.rows.tolist() == [0]
     assert answer.counts == (2, 2, 1, 1, 1)
+
+
+def test_a_cap_that_had_to_be_relaxed_shows_in_the_funnel():
+    answer = rules_over([0] * 9).answer(np.arange(9), np.linspace(0.9, 0.1, 9), 5, NOW, np.ones(9, bool))
+    assert answer.rows.tolist() == [0, 1, 2, 3, 4]
+    assert answer.counts == (9, 9, 9, 5, 5)
 
 
 def test_nothing_left_is_an_empty_answer():
@@ -89,5 +95,3 @@ def test_whatever_comes_the_rules_hold(data):
     counts = np.bincount(np.array(categories)[answer.rows], minlength=6)
     possible = np.minimum(np.bincount(np.array(categories)[allowed], minlength=6), 3).sum()
     assert counts.max(initial=0) <= 3 or possible < limit
-
-

@@ -3,9 +3,10 @@
 from trident.stages.business_rules import BusinessRules
 from trident.stages.candidates import Candidates
 from trident.stages.ranking_features import RankingFeatures
+from trident.stages.stage import Stage
 from trident.stages.user_encoder import UserEncoder
 
-STAGES = {
+STAGES: dict[str, type[Stage]] = {
     "user_encoder": UserEncoder,
     "candidates": Candidates,
     "ranking_features": RankingFeatures,

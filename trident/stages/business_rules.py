@@ -84,14 +84,17 @@ class BusinessRules:
         pool = min(self.rules.pool_for(limit), len(scored))
         order = np.concatenate([by_score(boosted[:pool]), pool + by_score(boosted[pool:])])
         order = order[allowed[scored[order]]]
-        passed = int(allowed[scored[:pool]].sum())
         category = self.release.items.category[rows[scored[order]]]
         within = within_cap(category.tolist(), self.rules.max_per_category)
         chosen = choose(within, limit)
         chosen = chosen[by_score(boosted[order[chosen]])]
-        counts = (len(scored), pool, passed, int(within[:passed].sum()), len(chosen))
         final = order[chosen]
-        return Answer(rows[scored[final]], boosted[final], counts)
+        considered = pool if within[order < pool].sum() >= limit else len(scored)
+        passed = order < considered
+        diverse = max(int(within[passed].sum()), len(final))  # more than the cap allows, where it was relaxed
+        return Answer(
+            rows[scored[final]], boosted[final], (len(scored), considered, int(passed.sum()), diverse, len(final))
+        )
 
     def _record(
         self, user_id: np.ndarray, record: np.ndarray, request_time: np.ndarray, ids: list[list[bytes]]

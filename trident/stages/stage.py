@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -19,8 +19,8 @@ class Stage(Protocol):
     """A step of the ensemble without anything of Triton."""
 
     @classmethod
-    def open(cls, release: Release, infer: Infer) -> Stage:
-        """Open the files it needs; `infer` is kept by stages that ask another model."""
+    def open(cls, release: Release, infer: Infer) -> Callable[..., Tensors]:
+        """Open the files it needs; `infer` is kept by stages that ask another model.
 
-    def __call__(self, **tensors: Any) -> Tensors:
-        """Compute the outputs of the stage's contract from its inputs; axis 0 is the user."""
+        What comes back computes the outputs of the stage's contract from its inputs, given by name; axis 0 is the user.
+        """

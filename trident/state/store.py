@@ -88,7 +88,7 @@ class UserStore:
         for user, moment, items in shown:
             if items:
                 key = f"recent_items:{user}"
-                pipe.zadd(key, {item: moment for item in items})
+                pipe.zadd(key, dict.fromkeys(items, moment))
                 pipe.zremrangebyscore(key, "-inf", moment - window)
                 pipe.zremrangebyrank(key, 0, -most - 1)
                 pipe.expire(key, window)
