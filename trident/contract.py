@@ -125,7 +125,10 @@ class Range:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One tensor: its name for life, Triton dtype, named dims, and the rule that each value must keep."""
+    """One tensor: its name for life, Triton dtype, named dims, and the rule that each value must keep.
+
+    `optional` is what Triton is told; what it leaves out gets `default`, or is refused where that is None.
+    """
 
     name: str
     dtype: str
@@ -197,7 +200,9 @@ class ModelContract:
 
 
 # --- the public inputs ---------------------------------------------------------------------------------------------
-USER_ID = TensorSpec("user_id", "BYTES", ("B", 1), "who asks", rule=Text(1, 128))
+# `user_id` is required, but optional for Triton: to an ensemble that lacks an input it says "unexpected deadlock",
+# while `user_encoder`, which gets every public input for that, says what is missing.
+USER_ID = TensorSpec("user_id", "BYTES", ("B", 1), "who asks; required", optional=True, rule=Text(1, 128))
 DEVICE = TensorSpec(
     "device", "BYTES", ("B", 1), "mobile, desktop, tablet or tv; empty when unknown", optional=True, default=b"",
     rule=Text(0, 16, "|".join(("", *DEVICES)), f"one of {', '.join(DEVICES)}, or empty"),
@@ -249,7 +254,7 @@ RECOMMEND = ModelContract(
 USER_ENCODER = ModelContract(
     "user_encoder",
     "python",
-    inputs=(USER_ID, DEVICE, REGION, TIMESTAMP),
+    inputs=(USER_ID, DEVICE, REGION, TIMESTAMP, LIMIT, RECORD),
     outputs=(USER_EMBEDDING, USER_ROW, CONTEXT_ROW, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SHOWN_ROWS, STATE_FLAGS),
     files=_ITEMS | {"users/": "users/", "rules.toml": "rules.toml"},
 )

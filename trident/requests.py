@@ -19,7 +19,7 @@ def check_inputs(contract: ModelContract, given: Tensors) -> Tensors:
     for spec in contract.inputs:
         array = given.get(spec.name)
         if array is None:
-            if not spec.optional:
+            if spec.default is None:
                 raise invalid(contract.name, spec.name, f"a tensor of {spec.dtype}", "none")
             array = np.full((users or 1, 1), spec.default, spec.numpy_dtype)
         spec.check(array, contract.name, rows_of(spec, users))

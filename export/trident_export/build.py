@@ -28,7 +28,7 @@ from trident_export.event_log import UNKNOWN, Requests
 from trident_export.features import default_user_row
 from trident_export.ground import Ground, lay_ground
 from trident_export.index import SearchSettings, build_index, write_index
-from trident_export.learning import Ranker, fit_ranker, fit_towers
+from trident_export.learning import Ranker, fit_ranker, fit_towers, refit_towers
 from trident_export.moments import Scene
 from trident_export.ranker import export_ranker
 from trident_export.retrieval import embed
@@ -78,14 +78,17 @@ def build(
         with clock.step("features"):
             ground = lay_ground(quality.dataset, config)
         with clock.step("towers") as progress:
-            towers = fit_towers(ground, config, progress)
+            first = fit_towers(ground, config, progress)
         with clock.step("ranker") as progress:
-            ranker = fit_ranker(ground, towers, config, progress)
+            ranker = fit_ranker(ground, first, config, progress)
+        with clock.step("towers again") as progress:
+            towers = refit_towers(ground, first, config, progress)
         with clock.step("evaluation"):
             evaluation = evaluate(ground, towers, ranker, Rules.read(draft / "rules.toml"), config)
         with clock.step("release"):
             parts = write_parts(draft, ground, towers, ranker, config)
-            manifest = write_manifest(draft, describe(source, quality, ground, towers, evaluation, parts))
+            metrics = measured(first, evaluation, parts)
+            manifest = write_manifest(draft, describe(source, quality, ground, towers, parts, metrics))
             Release.open(draft).verify()
     return BuildReport(Path(out), manifest, quality, evaluation, clock.seconds)
 
@@ -157,8 +160,22 @@ def everyone(ground: Ground, time: int) -> Scene:
     return ground.moments.scene(Requests(user, np.full(len(user), time), nowhere, nowhere))
 
 
+def measured(first: Towers, evaluation: Evaluation, parts: Parts) -> dict[str, Any]:
+    """The metrics of the manifest; those of the towers come from the ones that were validated on later data."""
+    return {
+        "test": evaluation.as_dict(),
+        "towers": {"validation": f"recall@{first.k}", "recall": first.best.recall, "epoch": first.best.epoch},
+        "parity": {"user_tower": parts.tower_difference, "ranker": parts.ranker_difference},
+    }
+
+
 def describe(
-    source: Source, quality: ValidationReport, ground: Ground, towers: Towers, evaluation: Evaluation, parts: Parts
+    source: Source,
+    quality: ValidationReport,
+    ground: Ground,
+    towers: Towers,
+    parts: Parts,
+    metrics: Mapping[str, Any],
 ) -> Manifest:
     """The manifest of a release, yet without the fingerprints of its files."""
     vocabulary = ground.moments.vocabulary
@@ -172,9 +189,5 @@ def describe(
         vocabulary=vocabulary.to_dict(),
         search=asdict(parts.search),
         data={"source": source.about, "quality": quality.summary(), "windows": ground.windows.as_dict()},
-        metrics={
-            "test": evaluation.as_dict(),
-            "towers": {"validation": f"recall@{towers.k}", "recall": towers.best.recall, "epoch": towers.best.epoch},
-            "parity": {"user_tower": parts.tower_difference, "ranker": parts.ranker_difference},
-        },
+        metrics=metrics,
     )

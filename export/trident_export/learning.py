@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lightgbm
 import numpy as np
@@ -20,7 +20,7 @@ from trident_export.moments import matrices
 from trident_export.ranker import RankerRows, train_ranker
 from trident_export.retrieval import embed, nearest, similarities
 from trident_export.samples import SampleConfig, sample_requests, shelves
-from trident_export.towers import TowerData, Towers, train
+from trident_export.towers import TowerConfig, TowerData, Towers, train
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,39 @@ class Ranker:
 
 
 def fit_towers(ground: Ground, config: BuildConfig, progress: Progress | None = None) -> Towers:
-    """Train the towers on the first part of the train window, validated on the validation window."""
+    """Train the towers on the first part of the train window, validated on the validation window.
+
+    They have not seen what the ranker learns from, so the similarity it gets is as good as it will be in serving.
+    """
+    return _train_towers(ground, ground.windows.ranker, config, config.towers, progress)
+
+
+def refit_towers(ground: Ground, towers: Towers, config: BuildConfig, progress: Progress | None = None) -> Towers:
+    """Train the towers that serve: on all but the test window, for as many epochs as were best for `towers`.
+
+    Users change, and items that came since then get vectors; the ranker needs to know only how near is near.
+    """
+    epochs = towers.best.epoch
+    settings = replace(config.towers, epochs=epochs, patience=epochs)
+    return _train_towers(ground, ground.windows.test, config, settings, progress)
+
+
+def _train_towers(
+    ground: Ground, end: int, config: BuildConfig, settings: TowerConfig, progress: Progress | None
+) -> Towers:
     windows, rng = ground.windows, np.random.default_rng(config.seed)
-    data = tower_data(ground, windows.start, windows.ranker, config.tower_pairs, rng)
-    validation = tower_data(ground, windows.validation, windows.test, config.tower_pairs, rng)
-    return train(data, validation, config.towers, progress)
+    items = ground.items.all_at(end)
+    data = tower_data(ground, (windows.start, end), items, config.tower_pairs, rng)
+    validation = tower_data(ground, (windows.validation, windows.test), items, config.tower_pairs, rng)
+    return train(data, validation, settings, progress)
 
 
-def tower_data(ground: Ground, start: int, end: int, most: int, rng: np.random.Generator) -> TowerData:
-    """Pairs of a user as of a click or purchase in [start, end) and its item, `most` of them at most."""
+def tower_data(
+    ground: Ground, window: tuple[int, int], item_rows: np.ndarray, most: int, rng: np.random.Generator
+) -> TowerData:
+    """Pairs of a user as of a click or purchase in the window and its item, `most` of them at most."""
     log, vocabulary = ground.log, ground.moments.vocabulary
-    at = np.flatnonzero(log.positive & (log.time >= start) & (log.time < end))
+    at = np.flatnonzero(log.positive & (log.time >= window[0]) & (log.time < window[1]))
     if len(at) > most:
         at = np.sort(rng.choice(at, most, replace=False))
     scene = ground.moments.scene(Requests.at(log, at))
@@ -51,7 +73,7 @@ def tower_data(ground: Ground, start: int, end: int, most: int, rng: np.random.G
         scene.users,
         scene.histories,
         log.item[at],
-        ground.items.all_at(ground.windows.ranker),
+        item_rows,
         user_categories=code_counts(USER, vocabulary),
         item_categories=code_counts(ITEM, vocabulary),
     )

@@ -22,7 +22,7 @@ PARITY = 1e-6
 class RankerConfig:
     """Size and care of the forest."""
 
-    trees: int = 300
+    trees: int = 200
     leaves: int = 15
     learning_rate: float = 0.05
     min_rows_per_leaf: int = 100

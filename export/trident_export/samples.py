@@ -20,7 +20,7 @@ from trident_export.event_log import Log, Requests
 class SampleConfig:
     """How many requests and rows the ranker learns from."""
 
-    requests: int = 3000
+    requests: int = 1500
     per_session: int = 3  # requests of one session at most; they resemble each other
     session_seconds: int = 1800  # what is clicked or seen so soon after the request answers it
     logged: int = 40  # rows of the session at most, clicked ones first

@@ -40,8 +40,10 @@ class UserEncoder:
         default = UserRow(read_default(release.folder / "users" / "default.npy"), manifest.as_of)
         return cls(release, store, infer, default, Rules.read(release.folder / "rules.toml").window)
 
-    def __call__(self, user_id: np.ndarray, device: np.ndarray, region: np.ndarray, timestamp: np.ndarray) -> Tensors:
-        """Inputs and outputs as in the contract of `user_encoder`."""
+    def __call__(
+        self, user_id: np.ndarray, device: np.ndarray, region: np.ndarray, timestamp: np.ndarray, **later: np.ndarray
+    ) -> Tensors:
+        """Inputs and outputs as in the contract of `user_encoder`; `later` is for the last stage, checked early."""
         users = [u.decode() for u in user_id[:, 0]]
         now = np.where(timestamp[:, 0] > 0, timestamp[:, 0], int(time.time()))
         states, flags = self._states(users, now)

@@ -106,7 +106,7 @@ class FeatureEncoder(nn.Module):
 
 
 def _table(size: int) -> Tensor:
-    table = torch.randn(size + 1, embedding_width(size)) * 0.1
+    table = torch.randn(size + 1, embedding_width(size))
     table[0] = 0
     return table
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,14 +9,14 @@ from torch.nn import functional
 ALMOST_ONE = 1 - 1e-6
 
 
-def inclusion(frequencies: Tensor, draws: int, uniform: int) -> Tensor:
+def inclusion(frequencies: Tensor, draws: int, extra: float = 0.0) -> Tensor:
     """Chance (N,) that an item is among the candidates of a batch.
 
-    `draws` positives are drawn with probability `frequencies` (N,), and `uniform` items evenly over the catalogue.
+    `draws` positives are drawn with probability `frequencies` (N,); `extra` is how often each item comes on average
+    among the candidates that are drawn evenly.
     """
     missed = draws * torch.log1p(-frequencies.clamp(max=ALMOST_ONE))
-    missed += uniform * math.log1p(-min(1 / len(frequencies), ALMOST_ONE))
-    return -torch.expm1(missed)
+    return -torch.expm1(missed - extra)
 
 
 def sampled_softmax(

@@ -77,7 +77,8 @@ class _Training:
         self.k = config.recall_at or max(1, min(500, len(data.item_rows) // 10))
         self.model = _untrained(data, config).to(self.device)
         shares = torch.bincount(self.pairs.items, self.pairs.weights, len(data.item_rows)).double()
-        chance = inclusion(shares / shares.sum(), config.batch_size, config.uniform_candidates)
+        self.seen = shares.nonzero()[:, 0]  # an item that nobody could pick yet is no evidence against new items
+        chance = inclusion(shares / shares.sum(), config.batch_size, config.uniform_candidates / len(self.seen))
         self.log_inclusion = config.correction * chance.clamp(min=1e-12).log().float()
         self.optimizer = _optimizer(self.model, config)
         steps = config.epochs * math.ceil(len(data) / config.batch_size)
@@ -116,7 +117,7 @@ class _Training:
 
     def _step(self, batch: _Pairs) -> Tensor:
         config, catalogue = self.config, len(self.item_rows)
-        drawn = torch.randint(catalogue, (config.uniform_candidates,)).to(self.device)
+        drawn = self.seen[torch.randint(len(self.seen), (config.uniform_candidates,)).to(self.device)]
         candidates, columns = torch.cat([batch.items, drawn]).unique(return_inverse=True)
         hidden = torch.rand(len(batch.items), 1).to(self.device) < config.history_dropout
         users = self.model.users(batch.user_rows, batch.histories.masked_fill(hidden, NO_ITEM))
@@ -160,11 +161,13 @@ def _untrained(data: TowerData, config: TowerConfig) -> TwoTowers:
 
 
 def _optimizer(model: TwoTowers, config: TowerConfig) -> torch.optim.Optimizer:
-    rest = [p for n, p in model.named_parameters() if n not in ("vectors", "log_scale")]
+    looked_up = [model.vectors, *model.user_tower.encoder.tables, *model.item_tower.encoder.tables]
+    special = {id(p) for p in (*looked_up, model.log_scale)}
+    rest = [p for p in model.parameters() if id(p) not in special]
     return torch.optim.AdamW(
         [
             {"params": rest, "lr": config.learning_rate, "weight_decay": config.weight_decay},
-            {"params": [model.vectors], "lr": config.vector_learning_rate, "weight_decay": 0.0},
+            {"params": looked_up, "lr": config.vector_learning_rate, "weight_decay": 0.0},
             {"params": [model.log_scale], "lr": config.learning_rate, "weight_decay": 0.0},
         ],
         fused=True,

@@ -9,12 +9,16 @@ from trident_export.towers.recall import recall_at
 
 
 def test_inclusion_is_the_chance_to_be_drawn_at_least_once():
-    chance = inclusion(torch.tensor([0.5, 0.5, 0.0]), draws=2, uniform=1)
-    np.testing.assert_allclose(chance, [1 - 0.25 * 2 / 3, 1 - 0.25 * 2 / 3, 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(inclusion(torch.tensor([0.5, 0.1, 0.0]), draws=2), [0.75, 0.19, 0], rtol=1e-6)
+
+
+def test_even_draws_reach_items_without_pairs():
+    chance = inclusion(torch.tensor([0.5, 0.0]), draws=1, extra=0.01)
+    np.testing.assert_allclose(chance, [1 - 0.5 * np.exp(-0.01), 1 - np.exp(-0.01)], rtol=1e-5)
 
 
 def test_inclusion_stays_a_probability_for_a_catalogue_of_one():
-    assert inclusion(torch.tensor([1.0]), draws=4, uniform=4).item() == pytest.approx(1)
+    assert inclusion(torch.tensor([1.0]), draws=4, extra=4.0).item() == pytest.approx(1)
 
 
 def test_the_correction_makes_a_rare_candidate_weigh_more():
