@@ -12,7 +12,6 @@ import typer
 from trident_export.data.commands import Source
 
 if TYPE_CHECKING:
-    from trident_export.build import BuildReport
     from trident_export.build_config import BuildConfig
     from trident_export.build_source import Source as BuildSource
 
@@ -66,7 +65,11 @@ def build_command(
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:
-        _show(report)
+        from rich.console import Console
+
+        from trident_export.build_report import print_report
+
+        print_report(report, Console())
 
 
 def _config(seed: int, epochs: int | None, trees: int | None) -> BuildConfig:
@@ -78,15 +81,3 @@ def _config(seed: int, epochs: int | None, trees: int | None) -> BuildConfig:
     towers = replace(config.towers, seed=seed, **({} if epochs is None else {"epochs": epochs}))
     ranker = replace(config.ranker, **({} if trees is None else {"trees": trees}))
     return replace(config, towers=towers, ranker=ranker)
-
-
-def _show(report: BuildReport) -> None:
-    from rich.console import Console
-
-    from trident_export.build_report import metrics_table, release_lines
-
-    console = Console()
-    console.print(report.quality.summary(), highlight=False, soft_wrap=True)
-    console.print(metrics_table(report))
-    for line in release_lines(report):
-        console.print(line, highlight=False, soft_wrap=True)

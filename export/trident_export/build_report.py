@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
     from trident_export.build import BuildReport
 
 COLUMNS = ("recall@20", "recall@50", "recall@500", "ndcg@20")
+
+
+def print_report(report: BuildReport, console: Console) -> None:
+    """Print the data quality line, the metrics beside those of the baseline, and the facts of the release."""
+    console.print(report.quality.summary(), highlight=False, soft_wrap=True)
+    console.print(metrics_table(report))
+    for line in release_lines(report):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def metrics_table(report: BuildReport) -> Table:

@@ -149,5 +149,19 @@ def test_the_command_prints_the_quality_line_the_table_and_the_release(work: Pat
     assert shown.exit_code == 0, shown.output
     for text in ("data quality:", "most popular", "ranked", "NDCG@20", "release:"):
         assert text in shown.output
-    printed = CliRunner().invoke(command_line(), [*arguments, "--json"])
-    assert {"metrics", "search", "seconds"} <= set(json.loads(printed.stdout))
+
+
+def test_the_report_is_json(report: BuildReport) -> None:
+    read = json.loads(json.dumps(report.as_dict()))
+    assert read["metrics"]["test"]["methods"]["ranked"]["recall@20"] > 0
+    assert {"data", "features", "towers", "ranker", "evaluation", "release"} <= set(read["seconds"])
+
+
+def test_a_source_without_its_folder_is_refused_in_one_line(tmp_path: Path) -> None:
+    from trident.command_group import build as command_line
+
+    arguments = ["build", "--source", "movielens", "--out", str(tmp_path / "r")]
+    shown = CliRunner().invoke(command_line(), arguments)
+    assert shown.exit_code == 1
+    assert "movielens" in shown.output
+    assert list(tmp_path.iterdir()) == []

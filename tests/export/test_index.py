@@ -55,7 +55,7 @@ def test_building_is_repeatable(large):
 
 
 def test_a_selector_leaves_only_allowed_rows_and_pads_the_rest(large):
-    _, queries, index, settings = large
+    _, queries, index, _ = large
     rows, similarity = search(index, queries, 8, nprobe=310, selector=faiss.IDSelectorRange(10, 15))
     assert {*rows[:, :5].ravel().tolist()} == {10, 11, 12, 13, 14}
     assert (rows[:, 5:] == -1).all()

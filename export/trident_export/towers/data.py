@@ -35,6 +35,8 @@ class TowerData:
         _expect("histories", self.histories, (pairs, *self.histories.shape[1:2]), np.int64)
         if self.weights is not None:
             _expect("weights", self.weights, (pairs,), np.float32)
+            if not (np.isfinite(self.weights) & (self.weights >= 0)).all():
+                raise _wrong("weights", "finite numbers of 0 or more", "others")
         if pairs and not 0 <= self.items.min() <= self.items.max() < items:
             raise _wrong("items", f"item rows from 0 to {items - 1}", f"{self.items.min()} to {self.items.max()}")
         if self.histories.size and self.histories.max() >= items:

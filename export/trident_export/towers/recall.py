@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 ROWS_AT_ONCE = 1024
@@ -18,9 +19,8 @@ def recall_at(k: int, users: Tensor, items: Tensor, targets: Tensor, histories: 
         part = slice(start, start + ROWS_AT_ONCE)
         scores = users[part] @ items.T
         wanted = scores.gather(1, targets[part, None])
-        ahead = (scores >= wanted).sum(dim=1) - 1
-        history = histories[part]
-        past = scores.gather(1, history.clamp(min=0)) >= wanted
-        ahead -= (past & (history >= 0) & (history != targets[part, None])).sum(dim=1)
+        left_out = torch.where(histories[part] < 0, targets[part, None], histories[part])
+        scores.scatter_(1, left_out, float("-inf")).scatter_(1, targets[part, None], float("-inf"))
+        ahead = (scores >= wanted).sum(dim=1)
         hits += int((ahead < k).sum())
     return hits / max(len(users), 1)

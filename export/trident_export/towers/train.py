@@ -54,7 +54,7 @@ def train(
 ) -> Towers:
     """Learn from `data` until the recall on `validation` stops rising, and keep the best epoch.
 
-    The same data, config and machine give the same weights, bit for bit. Raises InvalidInput for empty data and
+    The same data, config and machine give the same weights on the CPU, bit for bit. Raises InvalidInput for empty data and
     ReleaseError when the weights become NaN or infinite.
     """
     config = config or TowerConfig()
@@ -76,9 +76,10 @@ class _Training:
         self.item_rows = torch.from_numpy(data.item_rows).to(self.device)
         self.k = config.recall_at or max(1, min(500, len(data.item_rows) // 10))
         self.model = _untrained(data, config).to(self.device)
-        shares = torch.bincount(self.pairs.items, self.pairs.weights, len(data.item_rows)).double()
-        self.seen = shares.nonzero()[:, 0]  # an item that nobody could pick yet is no evidence against new items
-        chance = inclusion(shares / shares.sum(), config.batch_size, config.uniform_candidates / len(self.seen))
+        counts = torch.bincount(self.pairs.items, minlength=len(data.item_rows))
+        self.seen = counts.nonzero()[:, 0]  # an item that nobody could pick yet is no evidence against new items
+        draws = min(config.batch_size, len(data))
+        chance = inclusion(counts.double() / len(data), draws, config.uniform_candidates / len(self.seen))
         self.log_inclusion = config.correction * chance.clamp(min=1e-12).log().float()
         self.optimizer = _optimizer(self.model, config)
         steps = config.epochs * math.ceil(len(data) / config.batch_size)

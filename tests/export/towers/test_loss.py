@@ -54,6 +54,12 @@ def test_recall_leaves_out_the_history_and_counts_ties_against_the_target():
     assert hits == [0, 1, 0, 1]
 
 
+def test_an_item_that_is_twice_in_the_history_is_left_out_once():
+    users, items = torch.ones(1, 1), torch.tensor([[3.0], [2.0], [1.0]])
+    assert recall_at(1, users, items, torch.tensor([2]), torch.tensor([[0, 0, -1]])) == 0
+    assert recall_at(2, users, items, torch.tensor([2]), torch.tensor([[0, 0, -1]])) == 1
+
+
 def test_recall_agrees_with_sorting():
     rng = np.random.default_rng(0)
     users, items = rng.normal(size=(50, 8)), rng.normal(size=(30, 8))

@@ -30,6 +30,8 @@ def test_the_length_is_the_number_of_pairs():
         ("histories", np.full((1, 50), -1, np.int64)),
         ("histories", np.full((2, 50), 3, np.int64)),
         ("weights", np.ones(3, np.float32)),
+        ("weights", np.array([1, -1], np.float32)),
+        ("weights", np.array([1, np.nan], np.float32)),
     ],
 )
 def test_what_does_not_fit_is_named(name, value):
