@@ -12,7 +12,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from trident_export.sources import synthetic_source
 
 from trident.errors import TridentError
 from trident.items import ItemColumns
@@ -20,7 +19,9 @@ from trident.locations import DEFAULT_REPOSITORY
 from trident.serving.serve import Serving, serving
 from trident_client import Recommender
 from trident_client.table import print_answer
-from trident_export.build import BuildConfig, build
+from trident_export.build import build
+from trident_export.build_report import print_report
+from trident_export.build_source import synthetic_source
 from trident_export.publish import publish
 from trident_loadtest.stage_times import stage_times
 
@@ -34,7 +35,7 @@ console = Console()
 def main() -> None:
     """Make data, learn, publish, serve, ask."""
     console.rule("data → features → towers → index → ranker → release")
-    build(synthetic_source(), RELEASE, BuildConfig(), console)
+    print_report(build(synthetic_source(), RELEASE), console)
     console.rule("publish")
     number = publish(RELEASE, DEFAULT_REPOSITORY)
     console.print(f"release {number} of {RELEASE} is in {DEFAULT_REPOSITORY}")

@@ -54,8 +54,8 @@ def train(
 ) -> Towers:
     """Learn from `data` until the recall on `validation` stops rising, and keep the best epoch.
 
-    The same data, config and machine give the same weights on the CPU, bit for bit. Raises InvalidInput for empty data and
-    ReleaseError when the weights become NaN or infinite.
+    On the CPU the same data, config, machine and number of threads give the same weights, bit for bit. Raises
+    InvalidInput for empty data and ReleaseError when the weights become NaN or infinite.
     """
     config = config or TowerConfig()
     if not len(data) or not len(validation):
