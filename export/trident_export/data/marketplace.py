@@ -14,7 +14,7 @@ from trident_export.data.schema import ACCOUNT_TYPES, AGE_LIMITS, ITEMS, USERS
 from trident_export.data.truth import DAY, Truth
 
 DIM = len(words.TAGS)
-FAVOURITES = 3
+FAVOURITES = 6
 CATEGORIES = tuple(words.CATALOGUE)
 SUBCATEGORIES = tuple((c, s) for c, subs in words.CATALOGUE.items() for s in subs)
 NEW_ITEMS, NEW_USERS = 0.12, 0.10  # shares that appear during the window
@@ -106,7 +106,7 @@ def _draw_users(
     window = end - start
     age = rng.gamma(6, 6, n).clip(12, 90).astype(np.int32)
     favourites = _favourite_categories(rng, age)
-    shares = rng.dirichlet([1.2, 0.6, 0.3], n)
+    shares = -np.sort(-rng.dirichlet(np.full(FAVOURITES, 1.5), n), axis=1)
     leaf = np.stack([_pick_subcategory(rng, favourites[:, k]) for k in range(FAVOURITES)], 1)
     liked = (shares[:, :, None] * (0.75 * centres[favourites] + 0.6 * leaves[leaf])).sum(1)
     region = rng.choice(len(words.REGIONS), n, p=_falling(len(words.REGIONS), 0.8))
@@ -127,7 +127,7 @@ def _draw_users(
 
 
 def _favourite_categories(rng: np.random.Generator, age: np.ndarray) -> np.ndarray:
-    """Three different categories for each user, some likelier at some ages: (U, 3) int64."""
+    """FAVOURITES different categories for each user, some likelier at some ages: (U, FAVOURITES) int64."""
     by_age = rng.gamma(1.0, 1.0, (4, len(CATEGORIES)))
     group = np.digitize(age, (20, 35, 55))
     noise = rng.gumbel(size=(len(age), len(CATEGORIES)))
