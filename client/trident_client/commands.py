@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trident.contract import BUSINESS_RULES
+
 if TYPE_CHECKING:
     from trident.items import ItemColumns
     from trident_client.results import Recommendation
 
-REPOSITORY = Path("build/repository")
 GRPC_URL, HTTP_URL = "127.0.0.1:8001", "127.0.0.1:8000"
 
 
@@ -41,11 +42,12 @@ def recommend(
     from trident_client import HttpRecommender, Recommender
 
     kind, default = (HttpRecommender, HTTP_URL) if http else (Recommender, GRPC_URL)
-    with kind(url or default, deadline=deadline) as client:
+    address = url or default
+    with kind(address, deadline=deadline) as client:
         answer = client.recommend(
             user, device=device, region=region, timestamp=timestamp, limit=limit, record=None if record else False
         )
-    columns, now = _columns(items, answer.release), timestamp or time.time()
+    columns, now = _columns(items, address, answer.release), timestamp or time.time()
     if as_json:
         typer.echo(json.dumps(_plain(answer, columns, now), ensure_ascii=False))
     else:
@@ -60,14 +62,14 @@ def _print(answer: Recommendation, columns: ItemColumns | None, now: float) -> N
     print_answer(answer, Console(), columns, now)
 
 
-def _columns(folder: Path | None, release: int) -> ItemColumns | None:
-    """The columns in `folder`, or of this release in the default repository; None when that is not here."""
+def _columns(folder: Path | None, address: str, release: int) -> ItemColumns | None:
+    """The columns in `folder`, or of the release that a server of this machine has answered with; else None."""
     from trident.items import ItemColumns
+    from trident.running import at_address
 
-    if folder is not None:
-        return ItemColumns.open(folder)
-    usual = REPOSITORY / "business_rules" / str(release) / "items"
-    return ItemColumns.open(usual) if usual.is_dir() else None
+    if folder is None and (server := at_address(address)):
+        folder = Path(server.repository) / BUSINESS_RULES.name / str(release) / "items"
+    return ItemColumns.open(folder) if folder and folder.is_dir() else None
 
 
 def _plain(answer: Recommendation, columns: ItemColumns | None, now: float) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def item_table(answer: Recommendation, items: ItemColumns | None = None, now: fl
     """The items as a table, best first; with title, category and age when `items` is given."""
     table = Table(title=f"for {printable(answer.user_id)}", title_justify="left")
     texts = item_texts(answer, items, time.time() if now is None else now)
-    table.add_column("#", justify="right")
+    table.add_column("#", justify="right", no_wrap=True, min_width=2)
     table.add_column("item", no_wrap=True)
     if items is not None:
         table.add_column("title", max_width=48, no_wrap=True)

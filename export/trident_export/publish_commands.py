@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from trident.locations import DEFAULT_REPOSITORY
+from trident.running import serving_repository
 
 Release = Annotated[Path, typer.Argument(help="Release folder, as `trident build` leaves it.")]
 Repository = Annotated[Path, typer.Option(help="Model repository to publish into; made when it is not there.")]
-Url = Annotated[str, typer.Option(help="gRPC address of a running server that is to serve the new release at once.")]
-Redis = Annotated[str, typer.Option(envvar="REDIS_URL", help="With --url: the Redis that this server asks.")]
+Url = Annotated[str, typer.Option(help="gRPC address of a server elsewhere; one of this machine is found by itself.")]
+Redis = Annotated[str, typer.Option(help="With --url: the Redis that this server asks.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -29,14 +30,18 @@ def publish_command(
     redis_url: Redis = "",
     as_json: AsJson = False,
 ) -> None:
-    """Check a release and put it into a model repository, and into a running server when --url is given."""
+    """Check a release and put it into a model repository, and into the server that serves that repository."""
     from trident_export.control import Control
     from trident_export.publish import Server, publish
 
-    if url and not redis_url:
-        raise typer.BadParameter("--url needs --redis-url as well: the new release brings user rows")
+    if bool(url) != bool(redis_url):
+        raise typer.BadParameter("--url and --redis-url go together: the new release brings user rows")
+    here = serving_repository(repository)
+    if here and not url:
+        url, redis_url = here.grpc, here.redis_url
     number = publish(release, repository, Server(Control(url), redis_url) if url else None)
     if as_json:
         typer.echo(json.dumps({"release": number, "repository": str(repository)}))
     else:
-        typer.echo(f"published {release} as release {number} in {repository}")
+        where = f", and {url} serves it" if url else ""
+        typer.echo(f"published {release} as release {number} in {repository}{where}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import math
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from trident.items import COLUMNS, ItemColumns, blocked_words, write_items
 from trident_client.commands import register
+from trident.running import RunningServer, announced
 from trident_client.errors import InvalidRequest, Unreachable
 from trident_client.results import Recommendation, RecommendedItem
 from trident_client.table import age_text, item_table, print_answer
@@ -94,11 +96,16 @@ def test_recommend_over_http_prints_json_with_texts(run, server, items_folder):
     assert (answer["user_id"], answer["release"], answer["degraded"]) == ("u", 7, [])
 
 
-def test_recommend_finds_the_texts_of_the_release_in_the_usual_repository(run, server, items_folder):
-    usual = Path("build/repository/business_rules/7/items")
-    usual.parent.mkdir(parents=True)
-    usual.symlink_to(items_folder)
-    assert "drama" in run("u", "--url", server.grpc, "--limit", "2").output
+def test_recommend_finds_the_texts_of_the_release_that_a_server_of_this_machine_serves(
+    run, server, items_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    items = tmp_path / "repository" / "business_rules" / "7" / "items"
+    items.parent.mkdir(parents=True)
+    items.symlink_to(items_folder)
+    note = RunningServer(str(tmp_path / "repository"), server.http, server.grpc, "", os.getpid())
+    with announced(note):
+        assert "drama" in run("u", "--url", server.grpc, "--limit", "2").output
 
 
 def test_no_record_reaches_the_server(run, server):

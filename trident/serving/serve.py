@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trident import contract
 from trident.errors import ReleaseError, Unavailable
+from trident.running import RunningServer, announced
 from trident.serving.ports import Ports
 from trident.serving.process import Child
 from trident.serving.redis import EmbeddedRedis, require_answer
@@ -117,6 +118,7 @@ def serving(
             )
         )
         check_round_trip(triton.http, probe, sample() if request is None else request)
+        stack.enter_context(announced(RunningServer(str(repository), triton.http, triton.grpc, url, os.getpid())))
         yield Serving(triton, url, (triton.child, *((redis.child,) if redis else ())))
 
 
