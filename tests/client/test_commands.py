@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from trident.items import COLUMNS, ItemColumns, blocked_words, write_items
-from trident_client.commands import register
 from trident.running import RunningServer, announced
+from trident_client.commands import register
 from trident_client.errors import InvalidRequest, Unreachable
 from trident_client.results import Recommendation, RecommendedItem
 from trident_client.table import age_text, item_table, print_answer

@@ -109,7 +109,7 @@ def test_what_was_shown_is_not_shown_again_within_7_days(grpc):
     unseen = grpc.recommend(user, timestamp=start + 6 * DAY, record=False)
     assert grpc.recommend(user, timestamp=start + 6 * DAY, record=False).item_ids == unseen.item_ids
     much_later = grpc.recommend(user, timestamp=start + 20 * DAY, record=False)
-    assert much_later.item_ids[:5] == first.item_ids[:5]
+    assert len(set(much_later.item_ids) & set(first.item_ids)) > 10
 
 
 def test_an_item_that_the_viewer_must_not_see_never_appears(served, grpc, users, items):
