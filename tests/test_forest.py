@@ -36,6 +36,7 @@ def test_scores_equal_lightgbm_with_missing_values(objective, tmp_path):
     booster = trained(objective)
     rows = rows_with_gaps(1001)
     rows[:, 4][RNG.random(1001) < 0.3] = np.nan  # missing where training never saw it missing
+    rows[:, 7][::9], rows[:, 1][::7], rows[:, 1][::11] = np.inf, np.inf, -np.inf
     expected = booster.predict(rows)
     assert np.abs(forest_of(booster, tmp_path).predict(rows)[:, 0] - expected).max() <= 1e-6
 
@@ -53,10 +54,11 @@ def test_every_number_of_rows_is_scored(n, tmp_path):
 def test_values_at_a_threshold_and_beside_it_go_the_same_way_as_in_lightgbm(tmp_path):
     booster = trained()
     forest = forest_of(booster, tmp_path)
-    inner = np.isfinite(forest.threshold) & (np.abs(forest.threshold) > 1e-30)  # LightGBM reads |x| ≤ 1e-35 as 0
+    size = np.abs(forest.threshold)
+    inner = (size > 1e-30) & (size < 1e30)  # LightGBM reads |x| ≤ 1e-35 as 0; huge ones are for missing values
     thresholds = forest.threshold[inner]
     rows = np.repeat(rows_with_gaps(1), 3 * len(thresholds), axis=0)
-    feature = np.repeat(forest.feature[inner], 3)
+    feature = np.repeat(forest.feature[inner] % forest.features, 3)
     beside = [thresholds, np.nextafter(thresholds, np.float32(np.inf)), np.nextafter(thresholds, np.float32(-np.inf))]
     rows[np.arange(len(rows)), feature] = np.stack(beside, 1).ravel()
     assert np.abs(forest.predict(rows)[:, 0] - booster.predict(rows)).max() <= 1e-6

@@ -3,7 +3,8 @@
 Nodes lie in breadth-first order with the two children side by side, so that a step down a tree is
 `node = left[node] + (goes right)`. A leaf leads to itself; every row takes as many steps as the tree is deep. Eight
 rows go through a tree at the same time, and all rows of a block before the next tree, so that its nodes stay in the
-cache.
+cache. Each row is laid out twice, with its missing values as −∞ and as +∞: a node that sends them right reads from the
+second half, so one comparison serves all.
 
 Treelite compares float32 inputs with thresholds in double precision. A float32 x is ≤ t exactly when it is ≤ the
 largest float32 that is ≤ t, so the thresholds are rounded down once and all comparisons are made in float32.
@@ -21,6 +22,7 @@ import treelite
 from trident.errors import ReleaseError
 
 BLOCK, LANES = 128, 8
+LARGEST = np.finfo(np.float32).max
 CATEGORICAL, LESS_OR_EQUAL = 2, 3  # Treelite's numbers of the node type and the operator
 
 
@@ -32,10 +34,9 @@ class UnsupportedForest(ReleaseError):
 class Forest:
     """The nodes of all trees; see `Forest.predict`."""
 
-    feature: np.ndarray  # (nodes,) int32, 0 in a leaf
+    feature: np.ndarray  # (nodes,) int32, 0 in a leaf, plus `features` where a missing value goes right
     threshold: np.ndarray  # (nodes,) float32, +inf in a leaf
     left: np.ndarray  # (nodes,) int32 index of the left child, itself in a leaf
-    nan_right: np.ndarray  # (nodes,) bool: a missing value goes right
     value: np.ndarray  # (nodes,) float64 leaf values, 0 elsewhere
     root: np.ndarray  # (trees,) int32
     depth: np.ndarray  # (trees,) int32
@@ -54,12 +55,9 @@ class Forest:
         header = model.get_header_accessor()
         sigmoid = _sigmoid(header)
         base = float(np.asarray(header.get_field("base_scores"), np.float64).sum())
-        trees = [_Tree.read(model.get_tree_accessor(i)) for i in range(model.num_tree)]
+        trees = [_Tree.read(model.get_tree_accessor(i), model.num_feature) for i in range(model.num_tree)]
         starts = np.cumsum([0, *(len(t.feature) for t in trees)]).astype(np.int32)
-        joined = {
-            name: np.concatenate([getattr(t, name) for t in trees])
-            for name in ("feature", "threshold", "nan_right", "value")
-        }
+        joined = {name: np.concatenate([getattr(t, name) for t in trees]) for name in ("feature", "threshold", "value")}
         left = np.concatenate([t.left + s for t, s in zip(trees, starts[:-1], strict=True)]).astype(np.int32)
         depth = np.array([t.depth for t in trees], np.int32)
         return cls(
@@ -69,10 +67,7 @@ class Forest:
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """The forest's answer for `rows` (n, features) float32, NaN = missing: (n, 1) float32."""
         total = np.full(len(rows), self.base)
-        _walk(
-            np.ascontiguousarray(rows, np.float32), self.feature, self.threshold, self.left, self.nan_right, self.value,
-            self.root, self.depth, total,
-        )  # fmt: skip
+        _walk(_twice(rows), self.feature, self.threshold, self.left, self.value, self.root, self.depth, total)
         if self.sigmoid:
             total = 1 / (1 + np.exp(-self.sigmoid * total))
         return total.astype(np.float32)[:, None]
@@ -107,12 +102,11 @@ class _Tree:
     feature: np.ndarray
     threshold: np.ndarray
     left: np.ndarray
-    nan_right: np.ndarray
     value: np.ndarray
     depth: int
 
     @classmethod
-    def read(cls, tree: treelite.model.TreeAccessor) -> _Tree:
+    def read(cls, tree: treelite.model.TreeAccessor, features: int) -> _Tree:
         names = ("cleft", "cright", "split_index", "threshold", "default_left", "leaf_value", "node_type", "cmp")
         cleft, cright, split, threshold, default_left, leaf, kind, cmp = (
             np.asarray(tree.get_field(name)) for name in names
@@ -124,10 +118,9 @@ class _Tree:
         if (inner & (cmp[order] != LESS_OR_EQUAL)).any():
             raise UnsupportedForest("the forest compares with another operator than <=")
         return cls(
-            feature=np.where(inner, split[order], 0).astype(np.int32),
+            feature=np.where(inner, split[order] + features * (default_left[order] == 0), 0).astype(np.int32),
             threshold=np.where(inner, _round_down(threshold[order]), np.float32(np.inf)).astype(np.float32),
             left=left,
-            nan_right=inner & ~default_left[order].astype(bool),
             value=np.where(inner, 0.0, leaf[order]).astype(np.float64),
             depth=depth,
         )
@@ -148,13 +141,24 @@ def _breadth_first(cleft: np.ndarray, cright: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _round_down(threshold: np.ndarray) -> np.ndarray:
-    """The largest float32 that is not above each double."""
-    single = threshold.astype(np.float32)
-    return np.where(single > threshold, np.nextafter(single, np.float32(-np.inf)), single)
+    """The largest finite float32 that is not above each double; beyond it only missing values go right."""
+    with np.errstate(over="ignore"):
+        single = threshold.astype(np.float32)
+    return np.minimum(np.where(single > threshold, np.nextafter(single, np.float32(-np.inf)), single), LARGEST)
+
+
+def _twice(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, f) with missing values as -inf, and beside them as +inf: (n, 2·f) float32."""
+    twice = np.empty((len(rows), 2, rows.shape[1]), np.float32)
+    np.minimum(rows[:, None, :], LARGEST, out=twice)  # leaves +∞ to missing values
+    missing = np.isnan(rows)
+    twice[:, 0][missing] = -np.inf
+    twice[:, 1][missing] = np.inf
+    return twice.reshape(len(rows), 2 * rows.shape[1])
 
 
 @numba.njit(cache=True, nogil=True, boundscheck=False)
-def _walk(rows, feature, threshold, left, nan_right, value, root, depth, total):
+def _walk(rows, feature, threshold, left, value, root, depth, total):
     node = np.empty(LANES, np.int32)
     row = np.empty(LANES, np.int64)
     for start in range(0, len(rows), BLOCK):
@@ -167,8 +171,6 @@ def _walk(rows, feature, threshold, left, nan_right, value, root, depth, total):
                 for _ in range(depth[tree]):
                     for lane in range(LANES):
                         at = node[lane]
-                        x = rows[row[lane], feature[at]]
-                        right = (x > threshold[at]) | ((x != x) & nan_right[at])
-                        node[lane] = left[at] + right
+                        node[lane] = left[at] + (rows[row[lane], feature[at]] > threshold[at])
                 for lane in range(min(LANES, end - first)):
                     total[first + lane] += value[node[lane]]

@@ -15,7 +15,7 @@ import numpy as np
 
 from trident.contract import NO_ITEM
 from trident.errors import ReleaseError
-from trident.strings import StringColumn
+from trident.strings import StringColumn, mapped
 
 REGIONS_PER_WORD = 64
 COLUMNS = {
@@ -54,7 +54,7 @@ class ItemColumns:
         """Map all columns of `folder`; raise ReleaseError when one is missing or of another length or dtype."""
         folder = Path(folder)
         try:
-            columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in COLUMNS}
+            columns = {name: mapped(folder / f"{name}.npy") for name in COLUMNS}
             ids, titles = StringColumn.open(folder, "ids"), StringColumn.open(folder, "titles")
             categories = StringColumn.open(folder, "categories")
         except (OSError, ValueError) as error:
@@ -70,8 +70,8 @@ class ItemColumns:
     @cached_property
     def _hashes(self) -> tuple[np.ndarray, np.ndarray]:
         return (
-            np.load(self.folder / "id_hash.npy", mmap_mode="r"),
-            np.load(self.folder / "id_row.npy", mmap_mode="r"),
+            mapped(self.folder / "id_hash.npy"),
+            mapped(self.folder / "id_row.npy"),
         )
 
     def rows(self, ids: Sequence[bytes | str]) -> np.ndarray:

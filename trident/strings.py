@@ -19,9 +19,7 @@ class StringColumn:
     @classmethod
     def open(cls, folder: Path, name: str) -> StringColumn:
         """Map the column `name` of `folder`; nothing is read until it is asked for."""
-        return cls(
-            np.load(folder / f"{name}.offsets.npy", mmap_mode="r"), np.load(folder / f"{name}.bytes.npy", mmap_mode="r")
-        )
+        return cls(mapped(folder / f"{name}.offsets.npy"), mapped(folder / f"{name}.bytes.npy"))
 
     @staticmethod
     def write(folder: Path, name: str, values: Sequence[bytes]) -> None:
@@ -41,3 +39,8 @@ class StringColumn:
         """The strings at `rows` (n,), in that order."""
         starts, ends = self.offsets[rows].tolist(), self.offsets[np.asarray(rows) + 1].tolist()
         return [self.data[s:e].tobytes() for s, e in zip(starts, ends, strict=True)]
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The array of a .npy file, memory-mapped, as a plain ndarray: slices of numpy's memmap class cost more."""
+    return np.asarray(np.load(path, mmap_mode="r"))

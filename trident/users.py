@@ -10,7 +10,7 @@ import numpy as np
 
 from trident.contract import USER_FEATURES
 from trident.errors import ReleaseError
-from trident.strings import StringColumn
+from trident.strings import StringColumn, mapped
 
 HISTORY = 50
 COLUMNS = {
@@ -36,7 +36,7 @@ class UserRows:
         """Map the columns of `folder`; raise ReleaseError when one is missing or of another length."""
         try:
             ids = StringColumn.open(folder, "ids")
-            columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in COLUMNS}
+            columns = {name: mapped(folder / f"{name}.npy") for name in COLUMNS}
         except (OSError, ValueError) as error:
             raise ReleaseError(f"user rows cannot be read: {error}") from None
         for name, column in columns.items():

@@ -148,7 +148,7 @@ def capped(ranked: np.ndarray, category: np.ndarray, cap: int, limit: int) -> np
     answer = np.full((len(ranked), limit), -1, np.int64)
     for row, rows in enumerate(ranked):
         rows = rows[rows >= 0]
-        chosen = np.sort(choose(within_cap(category[rows].tolist(), cap), limit))
+        chosen = np.sort(choose(within_cap(category[rows], cap), limit))
         answer[row, : len(chosen)] = rows[chosen]
     return answer
 

@@ -20,7 +20,7 @@ def test_an_item_of_unknown_age_is_not_boosted_and_one_of_the_future_as_if_new()
 
 
 def test_the_cap_counts_from_the_best_down():
-    assert within_cap([1, 1, 2, 1, 1, 2], 2).tolist() == [True, True, True, False, False, True]
+    assert within_cap(np.array([1, 1, 2, 1, 1, 2]), 2).tolist() == [True, True, True, False, False, True]
 
 
 def test_items_over_the_cap_only_fill_up():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +84,7 @@ class BusinessRules:
         order = np.concatenate([by_score(boosted[:pool]), pool + by_score(boosted[pool:])])
         order = order[allowed[scored[order]]]
         category = self.release.items.category[rows[scored[order]]]
-        within = within_cap(category.tolist(), self.rules.max_per_category)
+        within = within_cap(category, self.rules.max_per_category)
         chosen = choose(within, limit)
         chosen = chosen[by_score(boosted[order[chosen]])]
         final = order[chosen]
@@ -139,14 +138,14 @@ def by_score(scores: np.ndarray) -> np.ndarray:
     return np.argsort(-scores, kind="stable")
 
 
-def within_cap(categories: Iterable[int], cap: int) -> np.ndarray:
-    """Which items, taken in order, are among the first `cap` of their category: (m,) bool."""
-    seen: dict[int, int] = {}
-    within = []
-    for category in categories:
-        seen[category] = seen.get(category, 0) + 1
-        within.append(seen[category] <= cap)
-    return np.array(within, bool)
+def within_cap(categories: np.ndarray, cap: int) -> np.ndarray:
+    """Which of the items (m,), taken in order, are among the first `cap` of their category: (m,) bool."""
+    order = np.argsort(categories, kind="stable")
+    grouped = categories[order]
+    place = np.arange(len(order)) - np.searchsorted(grouped, grouped)  # within the category
+    within = np.empty(len(order), bool)
+    within[order] = place < cap
+    return within
 
 
 def choose(within: np.ndarray, limit: int) -> np.ndarray:
