@@ -27,7 +27,7 @@ from trident_loadtest.stage_times import stage_times
 
 RELEASE = Path("build/release")
 USER = "u42"
-WARM_UP = 20
+WARM_UP = 50  # requests before the one whose stages are timed
 
 console = Console()
 
@@ -52,8 +52,8 @@ def ask(server: Serving) -> None:
     """Print one user's items, the funnel, and where the time of the call went."""
     items = ItemColumns.open(RELEASE / "items")
     with Recommender(server.grpc) as recommender:
-        for warm in range(WARM_UP):
-            recommender.recommend(f"warm-up-{warm}", record=False)
+        for number in range(WARM_UP):
+            recommender.recommend(f"somebody else {number}")
         before = stage_times(server.http)
         answer = recommender.recommend(USER)
         after = stage_times(server.http)
