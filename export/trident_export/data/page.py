@@ -8,10 +8,10 @@ _HEAD = """# The data
 
 Written by `python -m trident_export.data` from `export/trident_export/data/schema.py`.
 
-`trident build --source files --path FOLDER` reads a folder with `events`, `users` and `items` as `.jsonl` or `.parquet`.
-Only `events` must be there, with its required columns; other columns and nulls get the default. Items and users that
-appear in events alone are kept, with the defaults. Timestamps are ISO 8601, UTC unless they say otherwise, or unix
-seconds. `trident data validate FOLDER` says what is wrong with the events and where each rejected row went.
+`trident build --source files --path FOLDER` reads a folder with `events`, `users` and `items` as `.jsonl` or
+`.parquet`. Only `events` must be there, with its required columns; other columns and nulls get the default. Items and
+users that appear in events alone are kept, with the defaults. Timestamps are ISO 8601, UTC unless they say otherwise,
+or unix seconds. `trident data validate FOLDER` says what is wrong with the events and where each rejected row went.
 """
 
 
