@@ -10,8 +10,7 @@ import pytest
 END = datetime(2026, 6, 1, tzinfo=timezone.utc)
 
 
-@pytest.fixture(scope="session")
-def tiny_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def build_tiny(folder: Path, seed: int) -> Path:
     """A real release, learned from a small marketplace."""
     from trident_export.build import build
     from trident_export.build_config import BuildConfig
@@ -26,6 +25,16 @@ def tiny_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ranker=RankerConfig(trees=60),
         item_snapshots=12,
     )
-    folder = tmp_path_factory.mktemp("release") / "tiny"
-    build(synthetic_source(users=300, items=800, events=20_000, days=30, end=END), folder, quick)
+    build(synthetic_source(users=300, items=800, events=20_000, days=30, seed=seed, end=END), folder, quick)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny(tmp_path_factory.mktemp("release") / "tiny", seed=7)
+
+
+@pytest.fixture(scope="session")
+def other_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one for users of the same names: other items, towers, vocabulary and feature schema."""
+    return build_tiny(tmp_path_factory.mktemp("release") / "other", seed=8)

@@ -60,7 +60,7 @@ def test_a_model_that_does_not_batch_names_all_axes():
     assert message.max_batch_size == 0
     assert not message.HasField("dynamic_batching")
     assert _dims(message.output)["user_embedding"] == [-1, 128]
-    assert _dims(message.output)["shown_rows"] == [-1, -1]
+    assert _dims(message.output)["seen_rows"] == [-1, -1]
     assert _dims(config(BUSINESS_RULES).input)["click_probability"] == [-1, 1]
 
 

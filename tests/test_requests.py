@@ -36,7 +36,7 @@ def test_forest_rows_count_500_per_user():
 def candidate_request(count: int, shown: int) -> dict[str, np.ndarray]:
     return {
         "user_embedding": np.full((count, 128), count, np.float32),
-        "shown_rows": np.full((count, shown), count, np.int64),
+        "seen_rows": np.full((count, shown), count, np.int64),
         "viewer_region": np.zeros((count, 1), np.int32),
         "viewer_age": np.zeros((count, 1), np.int32),
         "state_flags": np.zeros((count, 1), np.int32),
@@ -46,7 +46,7 @@ def candidate_request(count: int, shown: int) -> dict[str, np.ndarray]:
 def test_stacked_requests_are_padded_to_the_widest_and_split_again():
     requests = [candidate_request(1, 3), candidate_request(2, 1)]
     stacked = stack(CANDIDATES, requests)
-    assert stacked["shown_rows"].tolist() == [[1, 1, 1], [2, -1, -1], [2, -1, -1]]
+    assert stacked["seen_rows"].tolist() == [[1, 1, 1], [2, -1, -1], [2, -1, -1]]
     outputs = {spec.name: np.arange(3)[:, None] for spec in CANDIDATES.outputs}
     first, second = split(CANDIDATES, outputs, requests)
     assert first["similarity"].tolist() == [[0]]

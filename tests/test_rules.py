@@ -23,6 +23,7 @@ def test_every_rule_has_a_section_and_limits():
         ("max_per_category = 3", "max_per_category = 0", "max_per_category: expected int from 1 to 1000, got 0"),
         ("strength = 0.1", 'strength = "much"', "strength: expected float"),
         ("strength = 0.1", "strength = true", "strength: expected float"),
+        ("hide_history = true", "hide_history = 1", "hide_history: expected bool"),
         ("strength = 0.1", "strength = nan", "strength: expected float"),
         ("days = 30.0", "day = 30.0", r"\[freshness\]: expected the keys strength, days"),
         ("[dedup]", "[dedupe]", r"\[dedup\]: expected the keys"),

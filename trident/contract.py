@@ -28,13 +28,14 @@ FEATURES = USER_FEATURES + ITEM_FEATURES + CONTEXT_FEATURES + CROSS_FEATURES
 DEVICES = ("mobile", "desktop", "tablet", "tv")
 DEFAULT_LIMIT, MAX_LIMIT = 20, 50
 NO_ITEM = -1
+UNKNOWN_REGION, UNLISTED_REGION = -1, -2
 
 FUNNEL = (
     "catalogue",  # items in the release
     "in_stock",
     "region_allowed",
     "safe",  # not flagged, and no older viewer needed
-    "not_recently_shown",  # what the search may return
+    "not_seen_lately",  # neither shown in the last 7 days nor among the last 50 clicked or bought
     "candidates",  # what it returned, at most K
     "scored",  # with a finite score from the forest
     "considered",  # the best 50, or 2.5 × limit, or all where those do not fill the answer
@@ -231,9 +232,11 @@ USER_EMBEDDING = TensorSpec("user_embedding", "FP32", ("B", "D"), "unit length")
 USER_ROW = TensorSpec("user_features", "FP32", ("B", "U"), "as of the request's time")
 CONTEXT_ROW = TensorSpec("context_features", "FP32", ("B", "C"), "from time, device and region")
 REQUEST_TIME = TensorSpec("request_time", "INT64", ("B", 1), "unix seconds, resolved")
-VIEWER_REGION = TensorSpec("viewer_region", "INT32", ("B", 1), "code in the release's region list, -1 unknown")
+VIEWER_REGION = TensorSpec(
+    "viewer_region", "INT32", ("B", 1), "code in the release's region list, -1 unknown, -2 known but not in the list"
+)
 VIEWER_AGE = TensorSpec("viewer_age", "INT32", ("B", 1), "years, -1 unknown")
-SHOWN_ROWS = TensorSpec("shown_rows", "INT64", ("B", "S"), "item rows shown in the last 7 days, -1 pads")
+SEEN_ROWS = TensorSpec("seen_rows", "INT64", ("B", "S"), "item rows not to show again, -1 pads")
 STATE_FLAGS = TensorSpec("state_flags", "INT32", ("B", 1), "bits of DEGRADED from the user's state")
 CANDIDATE_ROWS = TensorSpec("candidate_rows", "INT64", ("B", "K"), "item rows, nearest first, -1 pads")
 SIMILARITY = TensorSpec("similarity", "FP32", ("B", "K"), "inner product of the embeddings, NaN pads")
@@ -255,7 +258,7 @@ USER_ENCODER = ModelContract(
     "user_encoder",
     "python",
     inputs=(USER_ID, DEVICE, REGION, TIMESTAMP, LIMIT, RECORD),
-    outputs=(USER_EMBEDDING, USER_ROW, CONTEXT_ROW, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SHOWN_ROWS, STATE_FLAGS),
+    outputs=(USER_EMBEDDING, USER_ROW, CONTEXT_ROW, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SEEN_ROWS, STATE_FLAGS),
     files=_ITEMS | {"users/": "users/", "rules.toml": "rules.toml"},
 )
 USER_TOWER = ModelContract(
@@ -269,7 +272,7 @@ USER_TOWER = ModelContract(
 CANDIDATES = ModelContract(
     "candidates",
     "python",
-    inputs=(USER_EMBEDDING, SHOWN_ROWS, VIEWER_REGION, VIEWER_AGE, STATE_FLAGS),
+    inputs=(USER_EMBEDDING, SEEN_ROWS, VIEWER_REGION, VIEWER_AGE, STATE_FLAGS),
     outputs=(CANDIDATE_ROWS, SIMILARITY, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS),
     files=_ITEMS | {"index.faiss": "index.faiss"},
 )
@@ -301,7 +304,7 @@ BUSINESS_RULES = ModelContract(
     "business_rules",
     "python",
     inputs=(
-        USER_ID, LIMIT, RECORD, CANDIDATE_ROWS, CLICK_PROBABILITY, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SHOWN_ROWS,
+        USER_ID, LIMIT, RECORD, CANDIDATE_ROWS, CLICK_PROBABILITY, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SEEN_ROWS,
         SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS,
     ),
     outputs=(ITEM_ID, SCORE, RELEASE, FUNNEL_COUNTS, DEGRADED_REASONS),

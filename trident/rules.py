@@ -30,6 +30,7 @@ class Rules:
     days: float
     window_days: int
     max_items: int
+    hide_history: bool
 
     @classmethod
     def read(cls, path: Path) -> Rules:
@@ -51,7 +52,7 @@ class Rules:
     def __post_init__(self) -> None:
         for name, (kind, least, most) in LIMITS.items():
             value = getattr(self, name)
-            fits = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+            fits = type(value) in ((int, float) if kind is float else (kind,))
             if not fits or not least <= value <= most:
                 raise ReleaseError(f"rules: {name}: expected {kind.__name__} from {least} to {most}, got {value!r}")
 
@@ -68,7 +69,7 @@ class Rules:
 SECTIONS = {
     "diversity": ("max_per_category", "pool", "pool_per_item"),
     "freshness": ("strength", "days"),
-    "dedup": ("window_days", "max_items"),
+    "dedup": ("window_days", "max_items", "hide_history"),
 }
 LIMITS = {
     "max_per_category": (int, 1, 1000),
@@ -78,4 +79,5 @@ LIMITS = {
     "days": (float, 0.001, 36_500.0),
     "window_days": (int, 1, 365),
     "max_items": (int, 1, 100_000),
+    "hide_history": (bool, False, True),
 }

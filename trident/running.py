@@ -53,7 +53,10 @@ def at_address(address: str) -> RunningServer | None:
 
 
 def _running() -> Iterator[RunningServer]:
-    for note in sorted(_folder().glob("*.json")):
+    folder = _folder()
+    if not folder.is_dir() or folder.stat().st_uid != os.getuid():  # somebody else's notes are not believed
+        return
+    for note in sorted(folder.glob("*.json")):
         with contextlib.suppress(OSError, ValueError, TypeError):
             server = RunningServer(**json.loads(note.read_text("utf-8")))
             os.kill(server.pid, 0)  # raises when that process is gone

@@ -1,7 +1,7 @@
 """Which items a viewer may see: in stock, not blocked in the region, not flagged, no older viewer needed.
 
 The search uses it as a bitmap over all items, the business rules use it again on the few items at the end. A viewer
-of unknown age sees only items without an age limit.
+of unknown age sees only items without an age limit, and one of unknown region only items that are blocked nowhere.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from trident.contract import UNKNOWN_REGION, UNLISTED_REGION
 from trident.items import REGIONS_PER_WORD, ItemColumns
 
 
@@ -32,7 +33,7 @@ class Safety:
     _kept: dict[tuple[int, int], AllowedItems] = field(default_factory=dict)
 
     def allowed(self, region: int, age: int) -> AllowedItems:
-        """What a viewer in region code `region` (-1 unknown) of `age` years (-1 unknown) may see."""
+        """What a viewer in `region`, a code as in `viewer_region`, of `age` years (-1 unknown) may see."""
         key = (region, int(np.searchsorted(self._limits, max(age, 0), side="right")))
         if key not in self._kept:
             self._kept[key] = self._count(region, age)
@@ -50,7 +51,9 @@ class Safety:
 
     @staticmethod
     def _blocked(words: np.ndarray, region: int) -> np.ndarray:
-        if region < 0:
+        if region == UNKNOWN_REGION:
+            return words.any(axis=1)
+        if region == UNLISTED_REGION:
             return np.zeros(len(words), bool)
         word, bit = divmod(region, REGIONS_PER_WORD)
         return (words[:, word] >> np.uint64(bit) & np.uint64(1)).astype(bool)

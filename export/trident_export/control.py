@@ -31,6 +31,19 @@ class Control:
                 if not ready:
                     raise Unavailable(f"{self.url}: {model} {version} was loaded but is not ready")
 
+    def require(self, model: str, version: int) -> None:
+        """Raise Unavailable unless `model` serves `version`: otherwise this is not the server of that repository."""
+        with grpc.InferenceServerClient(self.url) as client:
+            try:
+                ready = client.is_model_ready(model, str(version), client_timeout=LOAD_SECONDS)
+            except InferenceServerException as error:
+                raise Unavailable(f"{self.url}: does not answer: {error.message()}") from None
+        if not ready:
+            raise Unavailable(
+                f"{self.url}: the repository points to release {version}, which '{model}' does not serve there: "
+                "restart the server, or name the server of this repository"
+            )
+
     def restore(self, models: Sequence[str]) -> None:
         """Load `models` as they now lie on disk; what does not load is left to the server's log."""
         with grpc.InferenceServerClient(self.url) as client:

@@ -2,7 +2,7 @@
 
 Everything is prepared beside the repository on the same file system and checked before a loader sees it; then folders
 are renamed into place, the leaves are loaded, and replacing the ensemble's config is the flip. Whatever fails before
-the flip is taken back, and the release that served goes on serving.
+that is undone, and the release that served goes on serving.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from trident import model_config
-from trident.contract import LEAVES, MODELS, RECOMMEND, ModelContract
+from trident.contract import LEAVES, MODELS, RECOMMEND, USER_ENCODER, ModelContract
 from trident.errors import ReleaseError
 from trident.locations import model_repository
-from trident.release import MANIFEST, Release
+from trident.release import MANIFEST, Manifest, Release
 from trident.repository import numbers_in_use, serving_release
+from trident.state.forget import forget_users
 from trident.state.load import load_users
 from trident_export.control import Control
 from trident_export.trial import trial
 
 SMALL = 1 << 20  # bytes
-KEPT = 2  # the serving release and its predecessor
 
 
 @dataclass(frozen=True)
@@ -40,45 +40,72 @@ class Server:
 def publish(release_folder: Path, repository: Path, server: Server | None = None) -> int:
     """Put a release into `repository` and return its number; `server` is flipped as well when one is running.
 
-    Raises ReleaseError, or Unavailable when the server does not answer; then nothing has changed.
+    The release that served before is kept, to go back to. Raises ReleaseError, or Unavailable when the server does not
+    answer; then nothing has changed.
     """
     release = Release.open(release_folder)
     release.verify()
     trial(release_folder)
-    with _locked(repository) as staging:
+    with _locked(repository), _staging(repository) as staging:
+        before = serving_release(repository)
+        if server and before is not None:
+            server.control.require(RECOMMEND.name, before)
         number = max(numbers_in_use(repository), default=0) + 1
+        _remove_all_but(repository, _with_predecessor(repository, before))
         for contract in MODELS:
             _stage(contract, release, staging / contract.name / str(number), number)
-        _flip(repository, staging, number, server)
-        _prune(repository, number)
+        with _undone_by_an_error(repository, number, server):
+            _flip(repository, staging, number, server)
+        _forget_pruned(repository, {n for n in (before, number) if n is not None}, server)
     return number
 
 
 @contextmanager
-def _locked(repository: Path) -> Iterator[Path]:
-    """Hold the only right to publish; yields an empty staging folder beside the repository."""
+def _locked(repository: Path) -> Iterator[None]:
+    """Hold the only right to publish into `repository`, which is made when it is not there."""
     repository.mkdir(parents=True, exist_ok=True)
-    staging = repository.parent / f".{repository.name}.staging"
-    staging.mkdir(exist_ok=True)
-    handle = os.open(staging, os.O_RDONLY)
+    handle = os.open(repository, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     except BlockingIOError:
-        os.close(handle)
         raise ReleaseError(
             f"another publish into '{repository.name}' is under way; try again when it is done"
         ) from None
+    finally:
+        os.close(handle)
+        with suppress(OSError):
+            repository.rmdir()  # when it is still empty
+
+
+@contextmanager
+def _staging(repository: Path) -> Iterator[Path]:
+    """An empty folder beside the repository; what a killed publish left in it is removed."""
+    staging = _staging_folder(repository)
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
     try:
-        _empty(staging)
         yield staging
     finally:
-        _empty(staging)
-        os.close(handle)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        shutil.rmtree(path)
+def _staging_folder(repository: Path) -> Path:
+    return repository.parent / f".{repository.name}.staging"
+
+
+def _with_predecessor(repository: Path, serving: int | None) -> set[int]:
+    """The serving release and the newest one before it."""
+    if serving is None:
+        return set()
+    return {serving, max((n for n in numbers_in_use(repository) if n < serving), default=serving)}
+
+
+def _remove_all_but(repository: Path, kept: set[int]) -> None:
+    """Remove every other version folder: a newer one left by a killed publish would push the serving one out."""
+    for number in numbers_in_use(repository) - kept:
+        for contract in MODELS:
+            shutil.rmtree(repository / contract.name / str(number), ignore_errors=True)
 
 
 def _stage(contract: ModelContract, release: Release, target: Path, number: int) -> None:
@@ -116,52 +143,70 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _flip(repository: Path, staging: Path, number: int, server: Server | None) -> None:
-    before = serving_release(repository)
-    try:
-        for contract in MODELS:
-            _install(contract, repository, staging, number)
-        if server:
-            server.control.load([leaf.name for leaf in LEAVES], number)
-            load_users(repository, server.redis_url, number)
-        _write_config(RECOMMEND, repository, number)
-        if server:
-            server.control.load([RECOMMEND.name], number)
-    except BaseException:
-        _take_back(repository, number, before, server)
-        raise
-
-
-def _install(contract: ModelContract, repository: Path, staging: Path, number: int) -> None:
-    folder = repository / contract.name
-    folder.mkdir(exist_ok=True)
-    if contract is not RECOMMEND:
-        _write_config(contract, repository, number)
-    (staging / contract.name / str(number)).rename(folder / str(number))
+    for contract in MODELS:
+        (repository / contract.name).mkdir(exist_ok=True)
+        if contract is not RECOMMEND:
+            _write_config(contract, repository, number)
+        (staging / contract.name / str(number)).rename(repository / contract.name / str(number))
+    if server:
+        server.control.load([leaf.name for leaf in LEAVES], number)
+        load_users(repository, server.redis_url, number)
+    _write_config(RECOMMEND, repository, number)
+    if server:
+        server.control.load([RECOMMEND.name], number)
 
 
 def _write_config(contract: ModelContract, repository: Path, number: int) -> None:
-    """Replace a config in one step, and only when it differs: a changed file makes Triton load all versions again."""
-    path, text = repository / contract.name / "config.pbtxt", model_config.text(contract, number)
-    if path.is_file() and path.read_text("utf-8") == text:
-        return
-    staged = repository.parent / f".{repository.name}.staging" / f"{contract.name}.pbtxt"
-    staged.write_text(text, "utf-8")
-    staged.replace(path)
+    """Write a config only when it differs: a changed file makes Triton load all versions again."""
+    path, text = _config(contract, repository), model_config.text(contract, number)
+    if not path.is_file() or path.read_text("utf-8") != text:
+        _replace(path, text, _staging_folder(repository))
 
 
-def _take_back(repository: Path, number: int, before: int | None, server: Server | None) -> None:
-    if before is None:
-        (repository / RECOMMEND.name / "config.pbtxt").unlink(missing_ok=True)
-    else:
-        _write_config(RECOMMEND, repository, before)
-    for contract in MODELS:
-        shutil.rmtree(repository / contract.name / str(number), ignore_errors=True)
-    if server and before is not None:
-        server.control.restore([m.name for m in MODELS])
+def _config(contract: ModelContract, repository: Path) -> Path:
+    return repository / contract.name / "config.pbtxt"
 
 
-def _prune(repository: Path, number: int) -> None:
-    for contract in MODELS:
-        versions = sorted(int(p.name) for p in (repository / contract.name).iterdir() if p.name.isdigit())
-        for old in [v for v in versions if v != number][: -(KEPT - 1)]:
-            shutil.rmtree(repository / contract.name / str(old))
+def _replace(path: Path, text: str, staging: Path) -> None:
+    """Give a file a new content in one step."""
+    draft = staging / f"{path.parent.name}.pbtxt"
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
+
+
+@contextmanager
+def _undone_by_an_error(repository: Path, number: int, server: Server | None) -> Iterator[None]:
+    """After an error: the configs as they were, version `number` gone, and the server told to look again."""
+    configs = {contract.name: _config(contract, repository) for contract in MODELS}
+    before = {name: path.read_text("utf-8") for name, path in configs.items() if path.is_file()}
+    try:
+        yield
+    except BaseException:
+        for name, path in configs.items():
+            if name not in before:
+                path.unlink(missing_ok=True)
+            elif path.read_text("utf-8") != before[name]:
+                _replace(path, before[name], _staging_folder(repository))
+            shutil.rmtree(path.parent / str(number), ignore_errors=True)
+            with suppress(OSError):
+                path.parent.rmdir()  # when it was made for this release
+        if server:
+            server.control.restore(list(before))
+        raise
+
+
+def _forget_pruned(repository: Path, kept: set[int], server: Server | None) -> None:
+    """Remove the releases that nothing goes back to, and the user rows that only they could read."""
+    schemas = {n: _schema(repository, n) for n in numbers_in_use(repository)}
+    _remove_all_but(repository, kept)
+    for schema in {s for n, s in schemas.items() if n not in kept} - {schemas[n] for n in kept if n in schemas}:
+        if server and schema:
+            forget_users(server.redis_url, schema)
+
+
+def _schema(repository: Path, number: int) -> str:
+    """The feature schema of a release, "" when its folder is not whole."""
+    try:
+        return Manifest.read(repository / USER_ENCODER.name / str(number) / MANIFEST).feature_schema
+    except ReleaseError:
+        return ""

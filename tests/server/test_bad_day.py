@@ -51,41 +51,89 @@ def version_folders(repository: Path) -> set[str]:
     return {f"{p.parent.name}/{p.name}" for p in repository.glob("*/*") if p.is_dir()}
 
 
-def test_a_second_release_takes_over_under_load_without_an_error_or_a_mixed_answer(
-    server, redis, repository, tiny_release, recommender
+def test_a_second_release_takes_over_under_load_without_an_error_or_a_stranger(
+    server, redis, repository, tiny_release, other_release, recommender
 ):
-    releases, failures, stop = [], [], threading.Event()
+    """Its vocabulary is another one, so that user rows of the one mean nothing to the other."""
+    schemas = {Release.open(folder).manifest.feature_schema for folder in (tiny_release, other_release)}
+    assert len(schemas) == 2
+    answers, failures, stop = [], [], threading.Event()
 
     def ask() -> None:
         with Recommender(server.grpc, deadline=5) as mine:
             while not stop.is_set():
                 try:
-                    releases.append(mine.recommend("u1", record=False).release)
+                    answers.append(mine.recommend("u1", record=False))
                 except Exception as error:
                     failures.append(error)
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
-    number = publish(tiny_release, repository, Server(Control(server.grpc), redis.url))
+    number = publish(other_release, repository, Server(Control(server.grpc), redis.url))
     for _ in range(20):
         assert recommender.recommend("u2", record=False).release == number
     stop.set()
     for thread in threads:
         thread.join()
     assert not failures
-    assert releases[0] == 1
-    assert releases[-1] == number == 2
+    assert {answer.degraded for answer in answers} == {()}
+    assert answers[0].release == 1
+    assert answers[-1].release == number == 2
     assert serving_release(repository) == 2
 
 
 def test_a_publish_that_does_not_reach_the_server_is_taken_back(redis, repository, tiny_release, recommender):
     before = version_folders(repository)
-    with pytest.raises(Unavailable, match="user_tower 3 does not load"):
+    with pytest.raises(Unavailable, match="does not answer"):
         publish(tiny_release, repository, Server(Control("127.0.0.1:1"), redis.url))
     assert version_folders(repository) == before
     assert serving_release(repository) == 2
     assert recommender.recommend("u1", record=False).release == 2
+
+
+def test_a_publish_that_fails_at_the_flip_is_undone_on_disk_in_the_server_and_for_its_users(
+    server, redis, repository, tiny_release, recommender
+):
+    before = version_folders(repository)
+
+    class FailsAtTheFlip(Control):
+        def load(self, models, version):
+            if "recommend" in models:
+                raise Unavailable("the connection broke")
+            super().load(models, version)
+
+    with pytest.raises(Unavailable, match="the connection broke"):
+        publish(tiny_release, repository, Server(FailsAtTheFlip(server.grpc), redis.url))
+    assert version_folders(repository) == before
+    answer = recommender.recommend("u1", record=False)
+    assert (answer.release, answer.degraded) == (2, ())
+
+
+def test_what_a_killed_publish_left_is_gone_after_the_next_one(tiny_release, other_release, tmp_path):
+    repository = tmp_path / "repository"
+    publish(tiny_release, repository)
+    for name in ("user_tower", "ranker"):
+        (repository / name / "2").mkdir()
+    staging = tmp_path / ".repository.staging"
+    (staging / "recommend").mkdir(parents=True)
+    (staging / "recommend.pbtxt").touch()
+    assert publish(other_release, repository) == 3
+    assert numbers_in_use(repository) == {1, 3}
+    assert not staging.exists()
+
+
+def test_a_first_publish_that_fails_leaves_nothing(tiny_release, tmp_path):
+    with pytest.raises(Unavailable):
+        publish(tiny_release, tmp_path / "repository", Server(Control("127.0.0.1:1"), "redis://127.0.0.1:1"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_of_another_repository_is_not_flipped(server, redis, tiny_release, tmp_path):
+    publish(tiny_release, tmp_path / "repository")
+    with pytest.raises(Unavailable, match="points to release 1, which 'recommend' does not serve there"):
+        publish(tiny_release, tmp_path / "repository", Server(Control(server.grpc), redis.url))
+    assert numbers_in_use(tmp_path / "repository") == {1}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +149,7 @@ def test_a_damaged_release_is_refused_and_changes_nothing(repository, tiny_relea
     with pytest.raises(ReleaseError, match=f"{file}: expected sha256"):
         publish(damaged, repository)
     assert version_folders(repository) == before
-    assert not list(repository.parent.glob(".repository.staging/*"))
+    assert not (repository.parent / ".repository.staging").exists()
 
 
 def test_files_that_are_missing_or_unknown_are_named(tiny_release, tmp_path):

@@ -34,7 +34,7 @@ CASES = {
         {"user_id": ("BYTES", [1, 1], ["u1"]), "limit": ("INT32", [2, 1], [5, 5])}, "limit", "[1, 1]", "[2, 1]",
     ),
     "65 users": ({"user_id": ("BYTES", [65, 1], ["u"] * 65)}, "user_id", "1 to 64 users", "65 users"),
-    "no user at all": ({"user_id": ("BYTES", [0, 1], [])}, "user_id", "", "0"),
+    "no user at all": ({"user_id": ("BYTES", [0, 1], [])}, "user_id", "[-1, 1]", "[0, 1]"),
 }  # fmt: skip
 DTYPES = {"BYTES": np.object_, "INT32": np.int32, "INT64": np.int64}
 

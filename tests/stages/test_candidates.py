@@ -2,7 +2,7 @@ import faiss
 import numpy as np
 import pytest
 
-from trident.contract import NO_ITEM, degraded_bit
+from trident.contract import NO_ITEM, UNKNOWN_REGION, UNLISTED_REGION, degraded_bit
 from trident.items import ItemColumns, blocked_words, write_items
 from trident.safety import Safety
 from trident.search import ItemIndex
@@ -13,7 +13,7 @@ RNG = np.random.default_rng(11)
 EMBEDDINGS = RNG.normal(size=(N, 128)).astype(np.float32)
 EMBEDDINGS /= np.linalg.norm(EMBEDDINGS, axis=1, keepdims=True)
 IN_STOCK, FLAGGED = RNG.random(N) < 0.9, RNG.random(N) < 0.05
-AGE_LIMIT, BLOCKED = RNG.choice([0, 12, 18], N), RNG.random((N, 70)) < 0.1
+AGE_LIMIT, BLOCKED = RNG.choice([0, 12, 18], N), RNG.random((N, 70)) < 0.02
 POPULAR = RNG.permutation(N)
 
 
@@ -48,9 +48,14 @@ def stage(request, items, tmp_path_factory) -> Candidates:
     return Candidates(Safety(items), ItemIndex.open(path, 32, N), POPULAR.astype(np.int64))
 
 
+def blocked_in(region: int) -> np.ndarray:
+    if region == UNKNOWN_REGION:
+        return BLOCKED.any(axis=1)
+    return BLOCKED[:, region] if region >= 0 else np.zeros(N, bool)
+
+
 def may_see(region: int, age: int) -> np.ndarray:
-    blocked = BLOCKED[:, region] if region >= 0 else np.zeros(N, bool)
-    return IN_STOCK & ~FLAGGED & ~blocked & (max(age, 0) >= AGE_LIMIT)
+    return IN_STOCK & ~FLAGGED & ~blocked_in(region) & (max(age, 0) >= AGE_LIMIT)
 
 
 def ask(stage: Candidates, embedding: np.ndarray, shown: list[int], region: int, age: int) -> dict[str, np.ndarray]:
@@ -63,7 +68,7 @@ def ask(stage: Candidates, embedding: np.ndarray, shown: list[int], region: int,
     )
 
 
-@pytest.mark.parametrize(("region", "age"), [(-1, -1), (0, 17), (65, 18), (3, 99)])
+@pytest.mark.parametrize(("region", "age"), [(UNLISTED_REGION, -1), (0, 17), (65, 18), (3, 99)])
 def test_the_search_finds_exactly_the_nearest_items_that_the_viewer_may_see(stage, region, age):
     query = EMBEDDINGS[7]
     shown = np.flatnonzero(may_see(region, age))[:40].tolist()
@@ -73,11 +78,19 @@ def test_the_search_finds_exactly_the_nearest_items_that_the_viewer_may_see(stag
     answer = ask(stage, query, shown, region, age)
     assert set(answer["candidate_rows"][0].tolist()) == set(expected.tolist())
     assert answer["similarity"][0] == pytest.approx(EMBEDDINGS[answer["candidate_rows"][0]] @ query, abs=1e-5)
-    blocked = BLOCKED[:, region] if region >= 0 else np.zeros(N, bool)
-    here = IN_STOCK & ~blocked
+    here = IN_STOCK & ~blocked_in(region)
     funnel = [N, IN_STOCK.sum(), here.sum(), may_see(region, age).sum(), allowed.sum(), 500]
     assert answer["search_funnel"][0].tolist() == funnel
     assert answer["search_flags"].tolist() == [[0]]
+
+
+def test_a_viewer_of_unknown_region_sees_only_what_is_blocked_nowhere(stage):
+    allowed = may_see(UNKNOWN_REGION, 99)
+    assert 0 < allowed.sum() < may_see(UNLISTED_REGION, 99).sum()
+    answer = ask(stage, EMBEDDINGS[1], [], UNKNOWN_REGION, 99)
+    rows = answer["candidate_rows"][0]
+    assert set(rows[rows >= 0].tolist()) <= set(np.flatnonzero(allowed).tolist())
+    assert answer["search_funnel"][0, 5] == min(500, allowed.sum())
 
 
 def test_few_allowed_items_come_all_and_the_rest_is_padded(stage):

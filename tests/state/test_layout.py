@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trident.errors import InvalidInput
 from trident.state.layout import UserRow, pack_embedding, pack_row, unpack_embedding, unpack_row
 
 SPACE, OTHER = "00112233445566ff", "00112233445566fe"
@@ -57,3 +58,8 @@ def test_random_bytes_are_refused(value):
 def test_nothing_is_nothing():
     assert unpack_embedding(None, SPACE) is None
     assert unpack_row(None, SPACE) is None
+
+
+def test_a_region_that_is_no_country_code_is_refused_and_not_cut():
+    with pytest.raises(InvalidInput, match="expected a two-letter country code or nothing, got 'DEU'"):
+        pack_row(UserRow(np.zeros(40, np.float32), 0, "DEU"), SPACE)

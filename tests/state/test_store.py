@@ -45,7 +45,7 @@ def test_a_user_of_whom_nothing_is_known_has_an_empty_state(store):
 
 def test_everything_that_is_known_comes_in_one_read(store, client):
     row = UserRow(np.arange(40, dtype=np.float32), NOW, "FR", 30)
-    client.set("user_feat:u1", pack_row(row, SCHEMA))
+    client.set(f"user_feat:{SCHEMA}:u1", pack_row(row, SCHEMA))
     client.rpush("user_history:u1", "new", "old")
     embedding = np.linspace(0, 1, 128, dtype=np.float32)
     store.cache_embeddings(["u1"], embedding[None])
@@ -98,3 +98,11 @@ def test_a_redis_that_is_gone_is_told_at_once(url):
         store.record_shown([("u1", NOW, [b"a"])], WEEK, 3)
     store.cache_embeddings(["u1"], np.zeros((1, 128), np.float32))
     assert time.perf_counter() - started < 0.5
+
+
+def test_a_request_about_another_time_does_not_touch_what_is_remembered_of_now(store):
+    today = int(time.time())
+    store.record_shown([("u1", today, [b"a", b"b"])], WEEK, 100)
+    store.record_shown([("u1", today - 30 * DAY, [b"a"])], WEEK, 100)
+    store.record_shown([("u1", today + 900 * DAY, [b"c"])], WEEK, 100)
+    assert shown_to(store, "u1", today) == [b"a", b"b"]

@@ -53,7 +53,7 @@ class BusinessRules:
         request_time: np.ndarray,
         viewer_region: np.ndarray,
         viewer_age: np.ndarray,
-        shown_rows: np.ndarray,
+        seen_rows: np.ndarray,
         search_funnel: np.ndarray,
         search_flags: np.ndarray,
     ) -> Tensors:
@@ -67,7 +67,7 @@ class BusinessRules:
                 int(limit[i, 0]),
                 int(request_time[i, 0]),
                 self.safety.passes(np.maximum(candidate_rows[i], 0), int(viewer_region[i, 0]), int(viewer_age[i, 0]))
-                & ~np.isin(candidate_rows[i], shown_rows[i]),
+                & ~np.isin(candidate_rows[i], seen_rows[i]),
             )
             for i in range(users)
         ]

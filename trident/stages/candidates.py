@@ -35,7 +35,7 @@ class Candidates:
     def __call__(
         self,
         user_embedding: np.ndarray,
-        shown_rows: np.ndarray,
+        seen_rows: np.ndarray,
         viewer_region: np.ndarray,
         viewer_age: np.ndarray,
         state_flags: np.ndarray,
@@ -48,7 +48,7 @@ class Candidates:
         flags = state_flags.copy()
         for i in range(users):
             allowed = self.safety.allowed(int(viewer_region[i, 0]), int(viewer_age[i, 0]))
-            with without(allowed.bitmap, shown_rows[i]) as hidden:
+            with without(allowed.bitmap, seen_rows[i]) as hidden:
                 left = allowed.safe - hidden
                 if np.isfinite(user_embedding[i]).all():
                     found = self.index.search(user_embedding[i], CANDIDATES_PER_USER, allowed.bitmap, left)

@@ -1,7 +1,7 @@
 """The binary values in Redis: fixed layouts with magic, version, dims and CRC-32, little-endian, never pickle.
 
-    user_emb:{space}:{user}   "TRUE" version dims | space | dims × float32 | crc
-    user_feat:{user}          "TRUF" version dims | schema as_of region age | dims × float32 | crc
+    user_emb:{space}:{user}    "TRUE" version dims | space | dims × float32 | crc
+    user_feat:{schema}:{user}  "TRUF" version dims | schema as_of region age | dims × float32 | crc
 
 A value that is truncated, damaged, not finite or of another embedding space or feature schema decodes to None.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trident.contract import EMBEDDING_DIM, USER_FEATURES
+from trident.errors import InvalidInput
 
 VERSION = 1
 EMBEDDING_TTL = 3600  # seconds
@@ -48,9 +49,10 @@ def unpack_embedding(value: bytes | None, space: str) -> np.ndarray | None:
 
 def pack_row(row: UserRow, schema: str) -> bytes:
     """Encode a user row of the feature schema `schema` (16 hex digits)."""
-    head = _ROW.pack(
-        b"TRUF", VERSION, USER_FEATURES, bytes.fromhex(schema), row.as_of, row.region.encode()[:2], row.age
-    )
+    region = row.region.encode()
+    if len(region) not in (0, 2):
+        raise InvalidInput(f"user row: region: expected a two-letter country code or nothing, got {row.region!r}")
+    head = _ROW.pack(b"TRUF", VERSION, USER_FEATURES, bytes.fromhex(schema), row.as_of, region, row.age)
     return _seal(head, row.features)
 
 

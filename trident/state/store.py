@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,6 @@ from trident.errors import Unavailable
 from trident.settings import Settings
 from trident.state.layout import EMBEDDING_TTL, UserRow, pack_embedding, unpack_embedding, unpack_row
 from trident.users import HISTORY
-
-DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class UserStore:
         pipe = self._redis.pipeline(transaction=False)
         for user, moment in zip(users, now, strict=True):
             pipe.get(f"user_emb:{self._space}:{user}")
-            pipe.get(f"user_feat:{user}")
+            pipe.get(f"user_feat:{self._schema}:{user}")
             pipe.lrange(f"user_history:{user}", 0, HISTORY - 1)
             pipe.zrangebyscore(f"recent_items:{user}", f"({moment - window}", f"({moment + window}")
         try:
@@ -82,14 +81,15 @@ class UserStore:
     def record_shown(self, shown: Sequence[tuple[str, int, Sequence[bytes]]], window: int, most: int) -> None:
         """Remember (user, unix second, item ids) as shown, at most `most` items each for `window` seconds.
 
+        A request about another time than now neither shortens what is remembered of an item nor drops what is recent.
         Raises Unavailable when Redis does not answer in time.
         """
         pipe = self._redis.pipeline(transaction=False)
         for user, moment, items in shown:
             if items:
                 key = f"recent_items:{user}"
-                pipe.zadd(key, dict.fromkeys(items, moment))
-                pipe.zremrangebyscore(key, "-inf", moment - window)
+                pipe.zadd(key, dict.fromkeys(items, moment), gt=True)
+                pipe.zremrangebyscore(key, "-inf", min(moment, int(time.time())) - window)
                 pipe.zremrangebyrank(key, 0, -most - 1)
                 pipe.expire(key, window)
         try:
