@@ -6,7 +6,7 @@ import pytest
 import treelite
 
 from trident.errors import ReleaseError
-from trident.forest import Forest, UnsupportedForest
+from trident.forest import Forest, UnsupportedForest, predictor
 
 RNG = np.random.default_rng(5)
 
@@ -74,12 +74,14 @@ def test_a_tree_that_is_one_leaf_is_scored(tmp_path):
         assert np.allclose(forest_of(model, tmp_path).predict(x)[:, 0], model.predict(x), atol=1e-6)
 
 
-def test_what_the_kernel_cannot_take_is_refused(tmp_path):
+def test_what_the_kernel_cannot_take_is_refused_and_scored_by_treelite(tmp_path):
     x = np.stack([RNG.integers(0, 9, 2000), RNG.normal(size=2000)], 1).astype(np.float32)
     data = lgb.Dataset(x, (x[:, 0] % 2), categorical_feature=[0])
     categorical = lgb.train({"objective": "binary", "verbose": -1}, data, 3)
     with pytest.raises(UnsupportedForest, match="categorical"):
         forest_of(categorical, tmp_path)
+    scores = predictor(tmp_path / "checkpoint.tl")(x[:50])
+    assert np.abs(scores[:, 0] - categorical.predict(x[:50])).max() <= 1e-6
     many = lgb.train({"objective": "multiclass", "num_class": 3, "verbose": -1}, lgb.Dataset(x, x[:, 0] % 3), 3)
     with pytest.raises(UnsupportedForest, match="several outputs"):
         forest_of(many, tmp_path)

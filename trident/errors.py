@@ -9,6 +9,8 @@ TridentError
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class TridentError(Exception):
     """Base of all errors raised on purpose; its text is safe to show to a caller."""
@@ -28,3 +30,11 @@ class ReleaseError(TridentError):
 
 class SetupError(TridentError):
     """Something is missing on this machine; the text says what to install or change."""
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be read, without the folder it lies in."""
+    if isinstance(error, OSError) and error.strerror:
+        name = Path(str(error.filename)).name if error.filename else ""
+        return f"{name}: {error.strerror}" if name else error.strerror
+    return str(error)

@@ -12,6 +12,8 @@ largest float32 that is ≤ t, so the thresholds are rounded down once and all c
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,8 @@ import numpy as np
 import treelite
 
 from trident.errors import ReleaseError
+
+log = logging.getLogger(__name__)
 
 BLOCK, LANES = 128, 8
 LARGEST = np.finfo(np.float32).max
@@ -71,6 +75,16 @@ class Forest:
         if self.sigmoid:
             total = 1 / (1 + np.exp(-self.sigmoid * total))
         return total.astype(np.float32)[:, None]
+
+
+def predictor(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """What scores rows (n, features) float32 as (n, 1): our kernel, or Treelite for a forest that it cannot take."""
+    try:
+        return Forest.read(path).predict
+    except UnsupportedForest as reason:
+        log.warning("ranker: %s; Treelite's reference evaluation scores it, which is slower", reason)
+        model = open_checkpoint(path)
+        return lambda rows: treelite.gtil.predict(model, rows, nthread=1).reshape(len(rows), 1).astype(np.float32)
 
 
 def open_checkpoint(path: Path) -> treelite.Model:

@@ -1,6 +1,6 @@
 """The item columns of a release: memory-mapped arrays indexed by row number, which is also the FAISS id.
 
-Every process that opens the same files shares their pages. Live changes of stock and flags are laid over in memory.
+Every process that opens the same files shares their pages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from trident.contract import NO_ITEM
-from trident.errors import ReleaseError
+from trident.errors import ReleaseError, reason
 from trident.strings import StringColumn, mapped
 
 REGIONS_PER_WORD = 64
@@ -58,7 +58,7 @@ class ItemColumns:
             ids, titles = StringColumn.open(folder, "ids"), StringColumn.open(folder, "titles")
             categories = StringColumn.open(folder, "categories")
         except (OSError, ValueError) as error:
-            raise ReleaseError(f"item columns cannot be read: {error}") from None
+            raise ReleaseError(f"item columns cannot be read: {reason(error)}") from None
         _check(columns, len(ids), len(titles))
         return cls(
             folder, ids, titles, tuple(c.decode() for c in categories.take(np.arange(len(categories)))), **columns

@@ -1,6 +1,6 @@
 """The whole path in one process: the same stages as in the server, composed the way the ensemble composes them.
 
-It is the oracle of the server tests, and what offline evaluation and replay use.
+It is the oracle of the server tests, and the trial of a release before it is published.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from trident.contract import RANKER, RECOMMEND, RENAMED, STEPS, USER_TOWER, ModelContract
-from trident.forest import Forest
+from trident.forest import predictor
 from trident.onnx import OnnxModel
 from trident.release import Release
 from trident.requests import check_inputs
@@ -34,13 +34,13 @@ class Pipeline:
         """Open all stages of a release folder; Redis is the one that REDIS_URL names."""
         release = Release.open(folder)
         tower = OnnxModel.of(USER_TOWER, release.folder / USER_TOWER.files["model.onnx"])
-        forest = Forest.read(release.folder / RANKER.files["checkpoint.tl"])
+        predict = predictor(release.folder / RANKER.files["checkpoint.tl"])
 
         def infer(contract: ModelContract, tensors: Tensors) -> Tensors:
             return tower(**tensors)
 
         def rank(input__0: np.ndarray) -> Tensors:
-            return {"output__0": forest.predict(input__0)}
+            return {"output__0": predict(input__0)}
 
         models: dict[str, Model] = {name: stage.open(release, infer) for name, stage in STAGES.items()}
         return cls(release, {step.name: models.get(step.name, rank) for step in STEPS})

@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trident.errors import ReleaseError
+from trident.errors import ReleaseError, reason
 from trident.features.vocabulary import Vocabulary
 from trident.items import ItemColumns
 
@@ -54,7 +54,7 @@ class Manifest:
         try:
             content = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise ReleaseError(f"{path.name} cannot be read: {error}") from None
+            raise ReleaseError(f"{path.name} cannot be read: {reason(error)}") from None
         names = {f.name for f in fields(cls)}
         if not isinstance(content, dict) or set(content) != names:
             wrong = sorted(names.symmetric_difference(content)) if isinstance(content, dict) else type(content).__name__

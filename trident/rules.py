@@ -13,7 +13,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from trident.errors import ReleaseError
+from trident.errors import ReleaseError, reason
 
 DEFAULT_RULES = Path(__file__).parent / "default_rules.toml"
 DAY = 86_400
@@ -38,7 +38,7 @@ class Rules:
         try:
             tables = tomllib.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise ReleaseError(f"{path.name} cannot be read: {error}") from None
+            raise ReleaseError(f"{path.name} cannot be read: {reason(error)}") from None
         given: dict[str, Any] = {}
         for table, keys in SECTIONS.items():
             section = tables.pop(table, None)

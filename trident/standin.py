@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,11 +10,10 @@ import numpy as np
 import triton_python_backend_utils as pb
 
 from trident.contract import RANKER, USER_TOWER, ModelContract
-from trident.forest import Forest, UnsupportedForest, open_checkpoint
+from trident.forest import predictor
 from trident.onnx import OnnxModel
+from trident.requests import Tensors
 from trident.triton import triton_error
-
-Tensors = dict[str, np.ndarray]
 
 
 class Backend:
@@ -63,22 +61,9 @@ class FilBackend(Backend):
 
     def open(self, folder: Path) -> Callable[..., Tensors]:
         """Load checkpoint.tl and run one row, so that the first request does not wait for the compiler."""
-        predict = _forest(folder / "checkpoint.tl")
+        predict = predictor(folder / "checkpoint.tl")
         predict(np.zeros((1, RANKER.inputs[0].shape[1]), np.float32))
         return lambda input__0: {"output__0": predict(input__0)}
-
-
-def _forest(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    try:
-        return Forest.read(path).predict
-    except UnsupportedForest as reason:
-        import treelite
-
-        logging.getLogger(__name__).warning(
-            "ranker: %s; using Treelite's reference evaluation, which is slower", reason
-        )
-        model = open_checkpoint(path)
-        return lambda rows: treelite.gtil.predict(model, rows, nthread=1).reshape(len(rows), 1).astype(np.float32)
 
 
 def _response(tensors: Tensors) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trident.contract import USER_FEATURES
-from trident.errors import ReleaseError
+from trident.errors import ReleaseError, reason
 from trident.strings import StringColumn, mapped
 
 HISTORY = 50
@@ -38,7 +38,7 @@ class UserRows:
             ids = StringColumn.open(folder, "ids")
             columns = {name: mapped(folder / f"{name}.npy") for name in COLUMNS}
         except (OSError, ValueError) as error:
-            raise ReleaseError(f"user rows cannot be read: {error}") from None
+            raise ReleaseError(f"user rows cannot be read: {reason(error)}") from None
         for name, column in columns.items():
             if len(column) != len(ids) or column.dtype != COLUMNS[name]:
                 raise ReleaseError(

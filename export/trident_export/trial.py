@@ -14,7 +14,7 @@ from trident.pipeline import Pipeline
 def trial(folder: Path) -> None:
     """Raise ReleaseError unless the release answers a user nobody knows with as many items as it can.
 
-    The answer is not remembered, and no Redis is needed for it.
+    The answer is not remembered. A Redis that REDIS_URL names is asked, but none is needed.
     """
     pipeline = Pipeline.open(folder)
     user = np.array([[b"a user nobody knows"]], np.object_)

@@ -1,1 +1,1 @@
-"""Load tests: perf_analyzer and locust against the endpoint `recommend`."""
+"""Load on the endpoint `recommend`: perf_analyzer, and where the time of a request goes."""

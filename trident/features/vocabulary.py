@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -65,8 +64,3 @@ class Vocabulary:
 def ranked(counts: Mapping[str, int], largest: int = LARGEST) -> tuple[str, ...]:
     """Strings by falling count, then by name, at most `largest`: one list of a vocabulary."""
     return tuple(sorted(counts, key=lambda value: (-counts[value], value))[:largest])
-
-
-def counted(values: Sequence[str]) -> tuple[str, ...]:
-    """One list of a vocabulary from the values themselves."""
-    return ranked(Counter(values))

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
-
 from trident.contract import ModelContract
 from trident.release import Release
+from trident.requests import Tensors
 
-Tensors = dict[str, np.ndarray]
 Infer = Callable[[ModelContract, Tensors], Tensors]
 """Runs another model of the same release; raises Unavailable when it cannot."""
 
