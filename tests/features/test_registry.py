@@ -60,6 +60,7 @@ def test_codes_are_places_in_the_list_and_unknown_is_minus_one():
 
 
 def test_lists_are_ranked_by_count_then_name_and_capped():
+    assert ranked({"c": 1, "b": 2, "a": 1}) == ("b", "a", "c")
     assert len(ranked({str(i): 1 for i in range(LARGEST + 5)})) == LARGEST
 
 
