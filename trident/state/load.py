@@ -1,14 +1,19 @@
-"""Loading the user rows of a release into Redis: packed, pipelined, and once per release."""
+"""Loading the user rows of a release into Redis: packed, pipelined, once per release, and on from where it stopped.
+
+One key says what Redis holds: the release's mark alone when all of its rows are there, else the mark and how many are.
+Of two releases that were pushed in turn, each of them in part, none is taken for whole.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import redis
 
 from trident.contract import USER_ENCODER
 from trident.errors import ReleaseError, Unavailable
-from trident.release import Release
+from trident.release import Manifest, Release
 from trident.repository import serving_release
 from trident.state.layout import UserRow, pack_row
 from trident.state.store import connect
@@ -16,9 +21,11 @@ from trident.users import UserRows
 
 BATCH = 2_000
 LOADED = "user_rows_loaded"
+Watcher = Callable[[int, int], object]
+"""Told after each batch: rows that Redis holds now, rows of the release."""
 
 
-def load_users(repository: Path, redis_url: str, number: int | None = None) -> int:
+def load_users(repository: Path, redis_url: str, number: int | None = None, on_progress: Watcher | None = None) -> int:
     """Write the user rows of release `number`, by default the one that serves; return how many were written.
 
     Rows that this Redis already holds from the same release are not written again.
@@ -28,22 +35,41 @@ def load_users(repository: Path, redis_url: str, number: int | None = None) -> i
     if number is None:
         raise ReleaseError(f"no release in '{repository}': `trident publish` puts one there")
     release = Release.open(repository / USER_ENCODER.name / str(number))
-    return push_users(UserRows.open(release.folder / "users"), release, redis_url)
+    return push_users(UserRows.open(release.folder / "users"), release, redis_url, on_progress)
 
 
-def push_users(users: UserRows, release: Release, redis_url: str) -> int:
+def push_users(users: UserRows, release: Release, redis_url: str, on_progress: Watcher | None = None) -> int:
     """Write `users` with the schema and item ids of `release` to Redis; return how many were written."""
-    client = connect(redis_url, timeout=5.0)
-    mark = f"{release.manifest.feature_schema}:{release.manifest.embedding_space}:{release.manifest.created}"
+    client, mark = connect(redis_url, timeout=5.0), _mark(release.manifest)
     try:
-        if client.get(LOADED) == mark.encode():
-            return 0
-        for start in range(0, len(users), BATCH):
-            _write(client, users, release, range(start, min(start + BATCH, len(users))))
+        first = _held(client.get(LOADED), mark, len(users))
+        for start in range(first, len(users), BATCH):
+            rows = range(start, min(start + BATCH, len(users)))
+            if start == first:
+                client.set(LOADED, f"{mark} {start}")  # before the first row of another release is overwritten
+            _write(client, users, release, rows)
+            client.set(LOADED, f"{mark} {rows.stop}")
+            if on_progress:
+                on_progress(rows.stop, len(users))
         client.set(LOADED, mark)
     except (redis.RedisError, OSError) as error:
         raise Unavailable(f"Redis does not take the user rows: {type(error).__name__}: {error}") from None
-    return len(users)
+    finally:
+        client.close()
+    return len(users) - first
+
+
+def _mark(manifest: Manifest) -> str:
+    return f"{manifest.feature_schema}:{manifest.embedding_space}:{manifest.created}"
+
+
+def _held(value: bytes | str | None, mark: str, rows: int) -> int:
+    """How many of a release's rows, from the first on, Redis holds by the value of LOADED."""
+    text = value.decode() if isinstance(value, bytes) else value or ""
+    found, _, held = text.partition(" ")
+    if found != mark:
+        return 0
+    return min(int(held), rows) if held else rows
 
 
 def _write(client: redis.Redis, users: UserRows, release: Release, rows: range) -> None:
@@ -54,7 +80,7 @@ def _write(client: redis.Redis, users: UserRows, release: Release, rows: range) 
         code = int(users.region[row])
         region = regions[code] if 0 <= code < len(regions) else ""
         value = UserRow(users.features[row], manifest.as_of, region, int(users.age[row]))
-        pipe.set(f"user_feat:{user}", pack_row(value, manifest.feature_schema))
+        pipe.set(f"user_feat:{manifest.feature_schema}:{user}", pack_row(value, manifest.feature_schema))
         history = users.history[row]
         pipe.delete(f"user_history:{user}", f"user_emb:{manifest.embedding_space}:{user}")
         if (known := history[history >= 0]).size:
