@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trident.contract import NO_ITEM
-from trident.errors import ReleaseError
+from trident.errors import InvalidInput, ReleaseError
 from trident.items import ItemColumns, blocked_words, write_items
 
 IDS = ["a", "ümlaut", "x" * 100, "item-4"]
@@ -59,3 +59,9 @@ def test_a_missing_column_is_named(folder):
     (folder / "flagged.npy").unlink()
     with pytest.raises(ReleaseError, match="flagged"):
         ItemColumns.open(folder)
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 129, "a\tb"])
+def test_an_id_that_no_request_could_name_is_refused(tmp_path, wrong):
+    with pytest.raises(InvalidInput, match="item ids, row 1: expected 1 to 128 bytes"):
+        write_items(tmp_path, ["a", wrong], ["", ""], [])

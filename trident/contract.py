@@ -203,7 +203,8 @@ class ModelContract:
 # --- the public inputs ---------------------------------------------------------------------------------------------
 # `user_id` is required, but optional for Triton: to an ensemble that lacks an input it says "unexpected deadlock",
 # while `user_encoder`, which gets every public input for that, says what is missing.
-USER_ID = TensorSpec("user_id", "BYTES", ("B", 1), "who asks; required", optional=True, rule=Text(1, 128))
+ID = Text(1, 128)
+USER_ID = TensorSpec("user_id", "BYTES", ("B", 1), "who asks; required", optional=True, rule=ID)
 DEVICE = TensorSpec(
     "device", "BYTES", ("B", 1), "mobile, desktop, tablet or tv; empty when unknown", optional=True, default=b"",
     rule=Text(0, 16, "|".join(("", *DEVICES)), f"one of {', '.join(DEVICES)}, or empty"),

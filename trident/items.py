@@ -15,7 +15,7 @@ import numpy as np
 
 from trident.contract import NO_ITEM
 from trident.errors import ReleaseError, reason
-from trident.strings import StringColumn, mapped
+from trident.strings import StringColumn, check_ids, mapped
 
 REGIONS_PER_WORD = 64
 COLUMNS = {
@@ -109,9 +109,13 @@ def id_hash(item_id: bytes) -> int:
 def write_items(
     folder: Path, ids: Sequence[str], titles: Sequence[str], categories: Sequence[str], **columns: np.ndarray
 ) -> None:
-    """Write the item columns of a release: `columns` holds every name of COLUMNS, converted to its dtype."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the item columns of a release: `columns` holds every name of COLUMNS, converted to its dtype.
+
+    Raises InvalidInput for an id that is empty, too long or not clean text.
+    """
     names = [i.encode() for i in ids]
+    check_ids("item", names)
+    folder.mkdir(parents=True, exist_ok=True)
     StringColumn.write(folder, "ids", names)
     StringColumn.write(folder, "titles", [t.encode() for t in titles])
     StringColumn.write(folder, "categories", [c.encode() for c in categories])

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trident.contract import ID
+from trident.errors import InvalidInput
+
 
 @dataclass(frozen=True)
 class StringColumn:
@@ -44,3 +47,10 @@ class StringColumn:
 def mapped(path: Path) -> np.ndarray:
     """The array of a .npy file, memory-mapped, as a plain ndarray: slices of numpy's memmap class cost more."""
     return np.asarray(np.load(path, mmap_mode="r"))
+
+
+def check_ids(kind: str, ids: Sequence[bytes]) -> None:
+    """Raise InvalidInput that names the first id which no request could name."""
+    for row, name in enumerate(ids):
+        if problem := ID.problem(name):
+            raise InvalidInput(f"{kind} ids, row {row}: expected {ID.expected()}, got {problem}: {name[:40]!r}")

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from trident.contract import USER_FEATURES
-from trident.errors import ReleaseError, reason
-from trident.strings import StringColumn, mapped
+from trident.errors import InvalidInput, ReleaseError, reason
+from trident.strings import StringColumn, check_ids, mapped
 
 HISTORY = 50
+OLDEST = 150  # years
 COLUMNS = {
     "features": np.float32,  # (n, 40) as of the release's `as_of`
     "region": np.int32,  # (n,) home region: code in the vocabulary, -1 unknown
@@ -52,9 +53,17 @@ class UserRows:
 
 
 def write_users(folder: Path, ids: Sequence[str], default: np.ndarray, **columns: np.ndarray) -> None:
-    """Write the user rows of a release; `default` (40,) float32 is the row of an unknown user."""
+    """Write the user rows of a release; `default` (40,) float32 is the row of an unknown user.
+
+    Raises InvalidInput for an id that no request could name, or for an age that nobody has.
+    """
+    names = [i.encode() for i in ids]
+    check_ids("user", names)
+    ages = np.asarray(columns["age"])
+    if len(wrong := np.flatnonzero((ages < -1) | (ages > OLDEST))):
+        raise InvalidInput(f"user {ids[wrong[0]]!r}: age: expected 0 to {OLDEST}, or -1, got {ages[wrong[0]]}")
     folder.mkdir(parents=True, exist_ok=True)
-    StringColumn.write(folder, "ids", [i.encode() for i in ids])
+    StringColumn.write(folder, "ids", names)
     for name, dtype in COLUMNS.items():
         np.save(folder / f"{name}.npy", np.ascontiguousarray(columns[name], dtype))
     np.save(folder / "default.npy", np.ascontiguousarray(default, np.float32))

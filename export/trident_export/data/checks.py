@@ -13,7 +13,7 @@ from ibis import _
 from ibis.expr.types import BooleanValue, IntegerValue, Table
 
 from trident_export.data.rules import ValidationRules
-from trident_export.data.schema import EVENT_TYPES, EVENTS
+from trident_export.data.schema import CONTROL, EVENT_TYPES, EVENTS, LONGEST_ID
 
 KEY = "row_hash"
 DAY = 86_400
@@ -26,12 +26,12 @@ def days_with_events(events: Table) -> Table:
     return daily.order_by("day")
 
 
-def newest_plausible(days: list[tuple[int, int, datetime]], rules: ValidationRules, now: datetime) -> datetime | None:
+def newest_plausible(days: list[tuple[int, int, datetime]], rules: ValidationRules) -> datetime | None:
     """The newest moment that the rules believe in, None without events; `days` are (unix day, events, newest) in order.
 
     Walking back from the end, days after a pause are strays as long as there are few events in them.
     """
-    horizon = _horizon(rules, now)
+    horizon = _horizon(rules)
     days = [d for d in days if d[0] <= horizon.timestamp() // DAY]
     total, strays, newest = sum(d[1] for d in days), 0, len(days) - 1
     for position in range(len(days) - 1, 0, -1):
@@ -43,8 +43,8 @@ def newest_plausible(days: list[tuple[int, int, datetime]], rules: ValidationRul
     return min(days[newest][2], horizon) if days else None
 
 
-def _horizon(rules: ValidationRules, now: datetime) -> datetime:
-    return now + timedelta(seconds=rules.clock_skew_seconds)
+def _horizon(rules: ValidationRules) -> datetime:
+    return (rules.now or datetime.now(timezone.utc)) + timedelta(seconds=rules.clock_skew_seconds)
 
 
 def repeated_hashes(events: Table) -> Table:
@@ -70,16 +70,17 @@ def with_copies(events: Table, repeated: Table) -> Table:
     return unique.union(suspects).drop(KEY)
 
 
-def labelled(events: Table, rules: ValidationRules, newest: datetime | None, now: datetime) -> Table:
+def labelled(events: Table, rules: ValidationRules, newest: datetime | None) -> Table:
     """Events with `copy` → events with `reason`, by the rules that look at one row."""
     oldest = rules.oldest
     if oldest is None and newest is not None and rules.max_age_days is not None:
         oldest = newest - timedelta(days=rules.max_age_days)
-    latest = min(newest, _horizon(rules, now)) if newest is not None else _horizon(rules, now)
+    latest = min(newest, _horizon(rules)) if newest is not None else _horizon(rules)
     branches: list[tuple[BooleanValue, str]] = [
         (_absent(_.user_id), "missing_user"),
         (_absent(_.item_id), "missing_item"),
         (_.timestamp.isnull(), "missing_time"),
+        (_malformed(_.user_id) | _malformed(_.item_id), "malformed_id"),
         (_.copy > 0, "duplicate"),
         (_.event_type.notin(rules.event_types), "unknown_event_type"),
         (_.timestamp > _moment(latest), "future"),
@@ -87,7 +88,7 @@ def labelled(events: Table, rules: ValidationRules, newest: datetime | None, now
         (_.duration_seconds > rules.max_duration_seconds, "absurd_duration"),
     ]
     if oldest is not None:
-        branches.insert(6, (_.timestamp < _moment(oldest), "too_old"))
+        branches.insert(7, (_.timestamp < _moment(oldest), "too_old"))
     return events.mutate(reason=ibis.cases(*branches, else_=ibis.null("string"))).drop("copy")
 
 
@@ -156,6 +157,11 @@ def _relabel(events: Table, wrong: BooleanValue, reason: object) -> Table:
 
 def _absent(value: object) -> BooleanValue:
     return value.isnull() | (value == "")  # type: ignore[attr-defined]
+
+
+def _malformed(value: object) -> BooleanValue:
+    too_long = value.length() > LONGEST_ID  # type: ignore[attr-defined]
+    return too_long | value.re_search(CONTROL)  # type: ignore[attr-defined]
 
 
 def _moment(moment: datetime) -> ibis.expr.types.TimestampScalar:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -29,6 +31,7 @@ End = Annotated[datetime | None, typer.Option(help="When the events end, UTC; th
 Defects = Annotated[bool, typer.Option(help="Plant events that validation must reject.")]
 Folder = Annotated[Path, typer.Argument(help="Folder with the data.")]
 SourceName = Annotated[Source, typer.Option("--source", help="What kind of data the folder holds.")]
+Rules = Annotated[Path | None, typer.Option(help="A TOML file with rules of validation that differ from the default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -38,6 +41,17 @@ def register(app: typer.Typer) -> None:
     data.command("synth")(synth_command)
     data.command("validate")(validate_command)
     app.add_typer(data, name="data")
+
+
+@contextmanager
+def stopped_by_ctrl_c() -> Iterator[None]:
+    """Turn the RuntimeError that DuckDB makes of Ctrl-C in a query back into KeyboardInterrupt."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from None
 
 
 def synth_command(
@@ -67,19 +81,25 @@ def synth_command(
     )
 
 
-def validate_command(path: Folder, out: Out, source: SourceName = Source.files, as_json: AsJson = False) -> None:
-    """Check events: the clean ones and the rejected ones, each with its reason, are written to --out."""
+def validate_command(
+    path: Folder, out: Out, source: SourceName = Source.files, rules: Rules = None, as_json: AsJson = False
+) -> None:
+    """Check events: --out gets the clean ones, the rejected ones with their reasons, and a report as JSON and HTML."""
     from tempfile import TemporaryDirectory
 
-    from trident_export.data import sources
+    from trident_export.data import loading
+    from trident_export.data.place import check_place
     from trident_export.data.validate import validate
 
-    out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".read-", dir=out) as read:
-        dataset = sources.load(source.value, path, Path(read))
-        report = validate(dataset, out, sources.rules(source.value))
+    applied = loading.rules_for(source.value, rules)
+    check_place(out)
+    beside = out.resolve().parent
+    beside.mkdir(parents=True, exist_ok=True)
+    with stopped_by_ctrl_c(), TemporaryDirectory(prefix=".read-", dir=beside) as read:
+        report = validate(loading.load(source.value, path, Path(read), applied), out, applied)
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
         return
     typer.echo(report.summary())
     typer.echo(f"clean events: {report.dataset.events}; rejected ones with their reasons: {report.quarantine}")
+    typer.echo(f"report: {report.page}")

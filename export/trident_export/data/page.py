@@ -10,7 +10,8 @@ Written by `python -m trident_export.data` from `export/trident_export/data/sche
 
 `trident build --source files --path FOLDER` reads a folder with `events`, `users` and `items` as `.jsonl` or
 `.parquet`. Only `events` must be there, with its required columns; other columns and nulls get the default. Items and
-users that appear in events alone are kept, with the defaults. Timestamps are ISO 8601, UTC unless they say otherwise,
+users that appear in events alone are kept, with the defaults; where there is a table of items, an item that it lacks is
+out of stock. Timestamps are ISO 8601, UTC unless they say otherwise,
 or unix seconds. `trident data validate FOLDER` says what is wrong with the events and where each rejected row went.
 """
 

@@ -16,9 +16,11 @@ from trident.errors import InvalidInput
 from trident_export.data.engine import local_engine
 from trident_export.data.progress import advance, progress_bar
 from trident_export.data.schema import (
+    CONTROL,
     EVENTS,
     EXPECTED,
     FLAG,
+    LONGEST_ID,
     REAL,
     TABLES,
     TEXT,
@@ -86,7 +88,7 @@ def _write_table(
             _check_key(engine, table, name)
             query = f"SELECT * FROM {table.name}"
         if table.key and keep_unknown:
-            query += f" UNION ALL {_from_events_alone(folder, table)}"
+            query += f" UNION ALL {_from_events_alone(folder, table, listed=relation is not None)}"
         order = f"ORDER BY {table.key}" if table.key else ""
         engine.con.execute(f"COPY (SELECT * FROM ({query}) {order}) TO '{quoted(out)}' (FORMAT parquet)")
     except duckdb.Error as error:
@@ -103,6 +105,7 @@ def _conformed(relation: Relation, table: TableSpec, name: str) -> str:
             raise InvalidInput(f"{name}: column '{column.name}' is missing; columns found: {found}")
         if column.name in types:
             _check_column(relation, column, types[column.name], name)
+            _check_pattern(relation, column, types[column.name], name)
     values = (_with_default(column, _value(column, types.get(column.name))) for column in table.columns)
     return f"SELECT {', '.join(values)} FROM source_{table.name}"
 
@@ -118,6 +121,18 @@ def _check_column(relation: Relation, column: Column, got: str, name: str) -> No
     rows = relation.project(f"row_number() OVER () AS row, {text} AS text, ({wrong}) AS wrong").filter("wrong")
     for row, text_found, _ in rows.limit(1).fetchall():
         raise InvalidInput(f"{name}: column '{column.name}', row {row}: expected {expected}, got {text_found[:80]!r}")
+
+
+def _check_pattern(relation: Relation, column: Column, got: str, name: str) -> None:
+    if not column.pattern:
+        return
+    value, pattern = _value(column, got), column.pattern
+    if column.type == TEXTS:
+        value, pattern = f"array_to_string({value}, ' ')", f"{pattern}( {pattern})*"
+    rows = relation.project(f"row_number() OVER () AS row, {value} AS text")
+    for row, text in rows.filter(f"NOT regexp_full_match(text, '({pattern})?')").limit(1).fetchall():
+        expected = "two-letter ISO 3166 codes in capitals"
+        raise InvalidInput(f"{name}: column '{column.name}', row {row}: expected {expected}, got {text[:80]!r}")
 
 
 def _text(column: Column, got: str) -> str:
@@ -173,13 +188,20 @@ def _check_key(engine: Backend, table: TableSpec, name: str) -> None:
         raise InvalidInput(f"{name}: column '{table.key}': expected {wrong}")
 
 
-def _from_events_alone(folder: Path, table: TableSpec) -> str:
-    """SQL of rows of defaults for the keys that events name and the table does not have."""
+def _from_events_alone(folder: Path, table: TableSpec, listed: bool) -> str:
+    """SQL of rows of defaults for the keys that events name and the table does not have.
+
+    An item that the source's own list of items lacks is not taken for one that can be had.
+    """
     key = table.key
-    columns = ", ".join(key if c.name == key else _with_default(c, _value(c, None)) for c in table.columns)
+    values = {c.name: _with_default(c, _value(c, None)) for c in table.columns} | {key: key}
+    if listed and "in_stock" in values:
+        values["in_stock"] = "false AS in_stock"
     events = f"read_parquet('{quoted(folder / 'events.parquet')}')"
     return (
-        f"SELECT {columns} FROM (SELECT DISTINCT {key} FROM {events} WHERE {key} IS NOT NULL AND {key} <> '')"
+        f"SELECT {', '.join(values.values())} FROM"
+        f" (SELECT DISTINCT {key} FROM {events} WHERE length({key}) BETWEEN 1 AND {LONGEST_ID}"
+        f" AND NOT regexp_matches({key}, '{CONTROL}'))"
         f" WHERE {key} NOT IN (SELECT {key} FROM {table.name})"
     )
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from trident_export.data.dataset import Dataset
+from trident_export.data.profile import Profile
 
 REPORT = "report.json"
+PAGE = "report.html"
 QUARANTINE = "quarantine.parquet"
 
 
@@ -27,7 +29,8 @@ class ValidationReport:
     first: str
     newest: str
     bots: int  # users rejected as machines
-    rules: Mapping[str, Any] = field(repr=False)
+    rules: Mapping[str, Any] = field(repr=False)  # `now` is the moment that was used
+    profile: Profile = field(repr=False)
 
     @property
     def dataset(self) -> Dataset:
@@ -38,6 +41,11 @@ class ValidationReport:
     def quarantine(self) -> Path:
         """The rejected events, each with its `reason`."""
         return self.folder / QUARANTINE
+
+    @property
+    def page(self) -> Path:
+        """The report as one HTML page with plots."""
+        return self.folder / PAGE
 
     @property
     def quarantined(self) -> int:
@@ -61,12 +69,16 @@ class ValidationReport:
         return content
 
     def write(self) -> None:
-        """Write `report.json` into the folder."""
+        """Write `report.json` and `report.html` into the folder."""
+        from trident_export.data.report_page import report_page
+
         (self.folder / REPORT).write_text(json.dumps(self.as_dict(), indent=1) + "\n", "utf-8")
+        self.page.write_text(report_page(self), "utf-8")
 
     @classmethod
     def read_from(cls, folder: Path) -> ValidationReport:
         """Read the report of a validated folder."""
         content = json.loads((folder / REPORT).read_text("utf-8"))
         del content["quarantined"]
+        content["profile"] = Profile.from_dict(content["profile"])
         return cls(folder=folder, **content)

@@ -30,6 +30,12 @@ FLAG = pa.bool_()
 TIME = pa.timestamp("us", tz="UTC")
 TEXTS = pa.list_(pa.string())
 
+LONGEST_ID, CONTROL = 128, r"[\x00-\x1f\x7f]"
+"""Characters that an id may have at most, and those that it must not have: no request could name it."""
+
+COUNTRY = "[A-Z]{2}"
+"""An ISO 3166 code. Another spelling would be another place, and a block for it would block nobody."""
+
 EXPECTED: Mapping[pa.DataType, str] = {
     TEXT: "text",
     WHOLE: "a whole number",
@@ -50,6 +56,7 @@ class Column:
     doc: str
     default: str | int | bool | tuple[str, ...] | None = None
     required: bool = False
+    pattern: str = ""  # what every text must match, when it is not empty
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ EVENTS = TableSpec(
         Column("event_type", TEXT, f"one of {', '.join(EVENT_TYPES)}", default="view"),
         Column("duration_seconds", REAL, "how long the item was looked at, watched or read; null when not measured"),
         Column("device", TEXT, f"one of {', '.join(DEVICES)}; null when unknown"),
-        Column("location", TEXT, "ISO 3166 code of the country the user was in; null when unknown"),
+        Column("location", TEXT, "ISO 3166 code of the country the user was in; null when unknown", pattern=COUNTRY),
     ),
 )
 USERS = TableSpec(
@@ -87,7 +94,7 @@ USERS = TableSpec(
     (
         Column("user_id", TEXT, "the key", required=True),
         Column("age", WHOLE, "years; null when unknown"),
-        Column("region", TEXT, "ISO 3166 code of the home country; null when unknown"),
+        Column("region", TEXT, "ISO 3166 code of the home country; null when unknown", pattern=COUNTRY),
         Column("member_since", TIME, "when the account was opened; null when unknown"),
         Column("account_type", TEXT, "what kind of account", default=UNKNOWN),
     ),
@@ -106,9 +113,9 @@ ITEMS = TableSpec(
         Column("price", REAL, "in one currency, 0 is free; null when unknown"),
         Column("published_at", TIME, "null when unknown"),
         Column("age_limit", WHOLE, "years a viewer must have", default=0),
-        Column("blocked_regions", TEXTS, "ISO 3166 codes where it must not be shown", default=()),
+        Column("blocked_regions", TEXTS, "ISO 3166 codes where it must not be shown", default=(), pattern=COUNTRY),
         Column("flagged", FLAG, "must not be shown at all", default=False),
-        Column("in_stock", FLAG, "can be had now", default=True),
+        Column("in_stock", FLAG, "can be had now; false for an item that `items` lacks and events name", default=True),
     ),
     key="item_id",
 )

@@ -1,8 +1,12 @@
-"""Validation: clean events go on, sorted by time; rejected ones go to quarantine with their reason; none is lost."""
+"""Validation: clean events go on, sorted by time; rejected ones go to quarantine with their reason; none is lost.
+
+The tables of users and items go on with them. What clean events name and a table lacks gets a row of defaults there.
+"""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,71 +17,72 @@ from rich.progress import Progress
 
 from trident.errors import InvalidInput, TridentError
 from trident_export.data import checks
-from trident_export.data.dataset import TRUTH, Dataset
+from trident_export.data.completing import completed
+from trident_export.data.dataset import Dataset
 from trident_export.data.engine import local_engine
+from trident_export.data.place import appearing
+from trident_export.data.profile import profile
 from trident_export.data.progress import advance, progress_bar
 from trident_export.data.report import QUARANTINE, ValidationReport
 from trident_export.data.rules import BOTS, REASONS, ValidationRules
-from trident_export.data.schema import EVENTS
+from trident_export.data.schema import EVENTS, ITEMS, USERS
 
 STEPS = ("read days", "find duplicates", "check rows", "find bots", "sort clean events", "write quarantine", "count")
 
 
 def validate(dataset: Dataset, out: Path, rules: ValidationRules | None = None) -> ValidationReport:
-    """Write the clean part of `dataset` to the folder `out`: events, users, items, quarantine.parquet and report.json.
+    """Write the clean part of `dataset` to the folder `out`: events, users, items, quarantine.parquet and the report.
 
     Each rejected event has one reason, the first of REASONS that applies, so clean and rejected events add up to what
-    was read. DuckDB keeps within `rules.memory`; the rest spills into `out`. Raises InvalidInput when `dataset` is not
-    one or `out` is its own folder.
+    was read. DuckDB keeps within `rules.memory`; the rest spills beside `out`, which appears, or is replaced, only when
+    all has succeeded. Raises InvalidInput when `dataset` is not one, or `out` is its own folder or holds other files.
     """
     rules, out = rules or ValidationRules(), Path(out)
+    rules = replace(rules, now=rules.now or datetime.now(timezone.utc))
     Dataset.open(dataset.folder)
     if out.resolve() == dataset.folder.resolve():
         raise InvalidInput(f"{out}: expected another folder than that of the dataset; its events would be overwritten")
-    out.mkdir(parents=True, exist_ok=True)
-    with local_engine(out, rules.memory) as engine, progress_bar(STEPS[0], len(STEPS)) as progress:
-        report = _validate(engine, dataset, out, rules, progress)
-    for path in (dataset.users, dataset.items, *([dataset.truth] if dataset.truth else [])):
-        shutil.copyfile(path, out / path.name)
-    if dataset.truth is None:
-        (out / TRUTH).unlink(missing_ok=True)
-    report.write()
-    return report
+    with appearing(out) as draft:
+        with local_engine(draft, rules.memory) as engine, progress_bar(STEPS[0], len(STEPS)) as progress:
+            report = _validate(engine, dataset, Dataset(draft), rules, progress)
+        if dataset.truth is not None:
+            shutil.copyfile(dataset.truth, draft / dataset.truth.name)
+        report.write()
+    return replace(report, folder=out)
 
 
 def _validate(
-    engine: Backend, dataset: Dataset, out: Path, rules: ValidationRules, progress: Progress
+    engine: Backend, dataset: Dataset, out: Dataset, rules: ValidationRules, progress: Progress
 ) -> ValidationReport:
-    work = out / ".labelled.parquet"
-    now = rules.now or datetime.now(timezone.utc)
-    try:
-        events = engine.read_parquet(dataset.events).select(*EVENTS.names)
-        newest = _newest(engine, events, rules, now)
-        advance(progress, 1, STEPS[1])
-        repeated = engine.create_table("repeated_hashes", checks.repeated_hashes(events), temp=True)
-        advance(progress, 1, STEPS[2])
-        rows = checks.labelled(checks.with_copies(events, repeated), rules, newest, now)
-        engine.to_parquet(_with_known_keys(engine, rows, dataset, rules), work)
-        rows = engine.read_parquet(work)
-        advance(progress, 1, STEPS[3])
-        bots = engine.create_table("bots", checks.bots(rows.filter(_.reason.isnull()), rules), temp=True)
-        advance(progress, 1, STEPS[4])
-        rows = checks.with_bots(rows, bots)
-        clean = rows.filter(_.reason.isnull()).select(*EVENTS.names)
-        engine.to_parquet(checks.clean_order(clean), out / dataset.events.name)
-        advance(progress, 1, STEPS[5])
-        engine.to_parquet(checks.clean_order(rows.filter(_.reason.notnull())), out / QUARANTINE)
-        advance(progress, 1, STEPS[6])
-        report = _report(engine, out, rules)
-        _check_sum(report.read, engine.to_pyarrow(events.count()).as_py())
-        return report
-    finally:
-        work.unlink(missing_ok=True)
+    work = out.folder / ".labelled.parquet"
+    events = engine.read_parquet(dataset.events).select(*EVENTS.names)
+    newest = _newest(engine, events, rules)
+    advance(progress, 1, STEPS[1])
+    repeated = engine.create_table("repeated_hashes", checks.repeated_hashes(events), temp=True)
+    advance(progress, 1, STEPS[2])
+    rows = checks.labelled(checks.with_copies(events, repeated), rules, newest)
+    engine.to_parquet(_with_known_keys(engine, rows, dataset, rules), work)
+    rows = engine.read_parquet(work)
+    advance(progress, 1, STEPS[3])
+    bots = engine.create_table("bots", checks.bots(rows.filter(_.reason.isnull()), rules), temp=True)
+    advance(progress, 1, STEPS[4])
+    rows = checks.with_bots(rows, bots)
+    clean = rows.filter(_.reason.isnull()).select(*EVENTS.names)
+    engine.to_parquet(checks.clean_order(clean), out.events)
+    advance(progress, 1, STEPS[5])
+    engine.to_parquet(checks.clean_order(rows.filter(_.reason.notnull())), out.folder / QUARANTINE)
+    work.unlink()
+    advance(progress, 1, STEPS[6])
+    for table in (USERS, ITEMS):
+        completed(engine, table, dataset.path(table), out)
+    report = _report(engine, out, rules)
+    _check_sum(report.read, engine.to_pyarrow(events.count()).as_py())
+    return report
 
 
-def _newest(engine: Backend, events: Table, rules: ValidationRules, now: datetime) -> datetime | None:
+def _newest(engine: Backend, events: Table, rules: ValidationRules) -> datetime | None:
     days = engine.to_pyarrow(checks.days_with_events(events)).to_pydict()
-    return checks.newest_plausible(list(zip(days["day"], days["events"], days["newest"], strict=True)), rules, now)
+    return checks.newest_plausible(list(zip(days["day"], days["events"], days["newest"], strict=True)), rules)
 
 
 def _with_known_keys(engine: Backend, rows: Table, dataset: Dataset, rules: ValidationRules) -> Table:
@@ -88,18 +93,18 @@ def _with_known_keys(engine: Backend, rows: Table, dataset: Dataset, rules: Vali
     return rows
 
 
-def _report(engine: Backend, out: Path, rules: ValidationRules) -> ValidationReport:
-    clean = engine.read_parquet(out / "events.parquet")
+def _report(engine: Backend, out: Dataset, rules: ValidationRules) -> ValidationReport:
+    clean = engine.read_parquet(out.events)
     span = {"first": _.timestamp.min(), "newest": _.timestamp.max()}
     totals = clean.agg(clean=_.count(), users=_.user_id.nunique(), items=_.item_id.nunique(), **span)
     total = engine.to_pyarrow(totals).to_pylist()[0]
-    quarantine = engine.read_parquet(out / QUARANTINE)
+    quarantine = engine.read_parquet(out.folder / QUARANTINE)
     reasons = engine.to_pyarrow(quarantine.group_by("reason").agg(count=_.count())).to_pydict()
     counts = dict(zip(reasons["reason"], reasons["count"], strict=True))
     machines = quarantine.filter(_.reason.isin(BOTS)).agg(bots=_.user_id.nunique())
     rejected = {reason: counts.get(reason, 0) for reason in REASONS}
     return ValidationReport(
-        folder=out,
+        folder=out.folder,
         read=total["clean"] + sum(rejected.values()),
         clean=total["clean"],
         rejected=rejected,
@@ -108,7 +113,8 @@ def _report(engine: Backend, out: Path, rules: ValidationRules) -> ValidationRep
         first=_iso(total["first"]),
         newest=_iso(total["newest"]),
         bots=engine.to_pyarrow(machines).to_pylist()[0]["bots"],
-        rules=rules.as_dict() | {"event_types": list(rules.event_types)},
+        rules=rules.as_dict(),
+        profile=profile(engine, clean, quarantine, total["items"]),
     )
 
 

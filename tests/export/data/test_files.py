@@ -80,6 +80,30 @@ def test_given_users_and_items_keep_their_values_and_others_are_added(tmp_path):
     ]
 
 
+def test_an_item_that_the_list_of_items_lacks_is_out_of_stock(tmp_path):
+    dataset = load(tmp_path, events=[EVENT, EVENT | {"item_id": "gone"}], items=[{"item_id": "i1"}])
+    assert {i["item_id"]: i["in_stock"] for i in rows(dataset.items)} == {"i1": True, "gone": False}
+
+
+def test_an_id_that_no_request_could_name_gets_no_row(tmp_path):
+    dataset = load(tmp_path, events=[EVENT, EVENT | {"item_id": "x" * 129}, EVENT | {"user_id": "a\nb"}])
+    assert [i["item_id"] for i in rows(dataset.items)] == ["i1"]
+    assert [u["user_id"] for u in rows(dataset.users)] == ["u1"]
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "column"),
+    [
+        ("events", EVENT | {"location": "Germany"}, "location"),
+        ("users", {"user_id": "u1", "region": "de"}, "region"),
+        ("items", {"item_id": "i1", "blocked_regions": ["FR", "deu"]}, "blocked_regions"),
+    ],
+)
+def test_a_region_that_is_no_country_code_is_refused_because_its_block_would_block_nobody(tmp_path, table, row, column):
+    with pytest.raises(InvalidInput, match=f"column '{column}', row 1: expected two-letter ISO 3166 codes in capitals"):
+        load(tmp_path, **{"events": [EVENT], table: [row]})
+
+
 def test_unknown_users_can_be_left_out(tmp_path):
     dataset = load(tmp_path, keep_unknown=False, events=[EVENT], users=[{"user_id": "u2"}])
     assert [u["user_id"] for u in rows(dataset.users)] == ["u2"]

@@ -12,7 +12,7 @@ from trident.errors import InvalidInput
 from trident_export.data.dataset import Dataset
 from trident_export.data.report import ValidationReport
 from trident_export.data.rules import REASONS, ValidationRules
-from trident_export.data.schema import EVENTS
+from trident_export.data.schema import EVENTS, ITEMS
 from trident_export.data.validate import validate
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=timezone.utc)
@@ -24,11 +24,10 @@ def event(user: str | None = "u1", item: str | None = "i1", at: datetime | None 
     return {"user_id": user, "item_id": item, "timestamp": at, "event_type": "view", **more}
 
 
-def check(tmp_path: Path, events: list[dict], rules: ValidationRules = RULES, **tables: list[str]) -> ValidationReport:
+def check(tmp_path: Path, events: list[dict], rules: ValidationRules = RULES) -> ValidationReport:
     names = EVENTS.names
     table = pa.Table.from_pylist([{n: e.get(n) for n in names} for e in events], schema=EVENTS.arrow)
-    given = {name: pa.table({name[:-1] + "_id": ids}) for name, ids in tables.items()}
-    dataset = Dataset.write(tmp_path / "in", table, **given)
+    dataset = Dataset.write(tmp_path / "in", table)
     return validate(dataset, tmp_path / "out", rules)
 
 
@@ -48,6 +47,12 @@ def test_of_five_rows_with_missing_user_item_and_time_two_survive(tmp_path):
     report = check(tmp_path, [event(user=None), event(item=None), event(at=None), event(), event("u2")])
     assert (report.read, report.clean) == (5, 2)
     assert rejected(report) == {"missing_user": 1, "missing_item": 1, "missing_time": 1}
+
+
+def test_an_id_that_no_request_could_name_is_rejected(tmp_path):
+    rows = [event("u" * 129), event(item="a\nb"), event("u" * 128), event("ü" * 60)]
+    report = check(tmp_path, rows)
+    assert (report.clean, rejected(report)) == (2, {"malformed_id": 2})
 
 
 def test_of_four_rows_with_two_exact_repeats_two_survive(tmp_path):
@@ -124,15 +129,34 @@ def test_unknown_types_and_impossible_durations_are_named(tmp_path):
     assert rejected(report) == {"unknown_event_type": 1, "negative_duration": 1, "absurd_duration": 2}
 
 
-def test_unknown_users_and_items_are_rejected_on_request_only(tmp_path):
-    rows = [event(), event("u2"), event(item="i2")]
-    assert check(tmp_path, rows, users=["u1"], items=["i1"]).clean == 3
-    dataset = Dataset(tmp_path / "in")
+def strict_dataset(tmp_path: Path) -> Dataset:
+    """Three events, of which one names a user and one an item that the tables do not have."""
+    dataset = Dataset.write(tmp_path / "in", pa.Table.from_pylist([event(), event("u2"), event(item="i2")]))
     for path, key in ((dataset.users, "user_id"), (dataset.items, "item_id")):
         table = pq.read_table(path)
         pq.write_table(table.filter(pa.array([k in ("u1", "i1") for k in table[key].to_pylist()])), path)
+    return dataset
+
+
+def test_unknown_users_and_items_are_rejected_on_request_only(tmp_path):
+    dataset = strict_dataset(tmp_path)
+    assert validate(dataset, tmp_path / "lenient", RULES).clean == 3
     report = validate(dataset, tmp_path / "strict", ValidationRules(now=NOW, known_users=True, known_items=True))
     assert rejected(report) == {"unknown_user": 1, "unknown_item": 1}
+
+
+def test_what_clean_events_name_and_a_table_lacks_gets_a_row_of_defaults(tmp_path):
+    report = validate(strict_dataset(tmp_path), tmp_path / "out", ValidationRules(now=NOW, known_users=True))
+    assert rejected(report) == {"unknown_user": 1}
+    assert pq.read_table(report.dataset.users)["user_id"].to_pylist() == ["u1"]
+    known, added = pq.read_table(report.dataset.items).to_pylist()
+    assert (known["item_id"], added.pop("item_id")) == ("i1", "i2")
+    assert added == {c.name: c.default for c in ITEMS.columns[1:]} | {
+        "tags": [],
+        "blocked_regions": [],
+        "in_stock": False,
+    }
+    assert Dataset.open(report.folder) == report.dataset
 
 
 def test_clean_events_are_sorted_and_a_view_comes_before_its_click(tmp_path):
@@ -168,7 +192,7 @@ def test_the_report_is_one_line_and_a_file_that_adds_up(tmp_path):
     assert tuple(stored["rejected"]) == REASONS
     assert ValidationReport.read_from(tmp_path / "out") == report
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "events.parquet", "items.parquet", "quarantine.parquet", "report.json", "users.parquet",
+        "events.parquet", "items.parquet", "quarantine.parquet", "report.html", "report.json", "users.parquet",
     ]  # fmt: skip
     assert Dataset.open(tmp_path / "out") == report.dataset
 
@@ -180,7 +204,7 @@ def test_the_dataset_is_never_overwritten(tmp_path):
 
 
 def test_rules_that_make_no_sense_are_refused():
-    with pytest.raises(InvalidInput, match="'rhythm_seconds': expected 1 to 60, got 61"):
+    with pytest.raises(InvalidInput, match="'rhythm_seconds': expected a whole number, 1 to 60, got 61"):
         ValidationRules(rhythm_seconds=61)
-    with pytest.raises(InvalidInput, match="'pause_days': expected at least 1, got 0"):
+    with pytest.raises(InvalidInput, match="'pause_days': expected a whole number, at least 1, got 0"):
         ValidationRules(pause_days=0)
