@@ -31,6 +31,7 @@ from trident_export.index import SearchSettings, build_index, write_index
 from trident_export.learning import Ranker, fit_ranker, fit_towers, refit_towers
 from trident_export.moments import Scene
 from trident_export.ranker import export_ranker
+from trident_export.release_page import PAGE, release_page
 from trident_export.retrieval import embed
 from trident_export.towers import Towers
 from trident_export.writer import ServedRows, replacing, write_manifest, write_rows, write_rules
@@ -87,7 +88,8 @@ def build(
             evaluation = evaluate(ground, towers, ranker, Rules.read(draft / "rules.toml"), config)
         with clock.step("release"):
             parts = write_parts(draft, ground, towers, ranker, config)
-            metrics = measured(first, evaluation, parts)
+            metrics = measured(first, ranker, evaluation, parts)
+            (draft / PAGE).write_text(release_page(metrics, ground.windows.as_dict()), "utf-8")
             manifest = write_manifest(draft, describe(source, quality, ground, towers, parts, metrics))
             Release.open(draft).verify()
     return BuildReport(Path(out), manifest, quality, evaluation, clock.seconds)
@@ -160,11 +162,17 @@ def everyone(ground: Ground, time: int) -> Scene:
     return ground.moments.scene(Requests(user, np.full(len(user), time), nowhere, nowhere))
 
 
-def measured(first: Towers, evaluation: Evaluation, parts: Parts) -> dict[str, Any]:
+def measured(first: Towers, ranker: Ranker, evaluation: Evaluation, parts: Parts) -> dict[str, Any]:
     """The metrics of the manifest; those of the towers come from the ones that were validated on later data."""
     return {
         "test": evaluation.as_dict(),
-        "towers": {"validation": f"recall@{first.k}", "recall": first.best.recall, "epoch": first.best.epoch},
+        "towers": {
+            "validation": f"recall@{first.k}",
+            "recall": first.best.recall,
+            "epoch": first.best.epoch,
+            "curve": [{k: v for k, v in asdict(e).items() if k != "seconds"} for e in first.curves],
+        },
+        "ranker": ranker.trained.as_dict(),
         "parity": {"user_tower": parts.tower_difference, "ranker": parts.ranker_difference},
     }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trident_export import compare_commands
 from trident_export.data.commands import Source
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ Days = Annotated[int, typer.Option(help="Synthetic: how many days they cover.")]
 End = Annotated[datetime | None, typer.Option(help="Synthetic: when the events end, UTC; default: today's start.")]
 Seed = Annotated[int, typer.Option(help="Of the synthetic data and of the training.")]
 Rules = Annotated[Path | None, typer.Option(help="A rules.toml for the release instead of the default rules.")]
+Validation = Annotated[Path | None, typer.Option(help="A TOML file with rules of validation that differ.")]
 Work = Annotated[Path | None, typer.Option(help="Keep raw and clean data in this folder.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Most epochs of the two towers.")]
 Trees = Annotated[int | None, typer.Option(min=1, help="Most trees of the ranker.")]
@@ -32,8 +34,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add `build` to the command line."""
+    """Add `build` and `compare` to the command line."""
     app.command("build")(build_command)
+    compare_commands.register(app)
 
 
 def build_command(
@@ -47,6 +50,7 @@ def build_command(
     end: End = None,
     seed: Seed = 7,
     rules: Rules = None,
+    validation: Validation = None,
     work: Work = None,
     epochs: Epochs = None,
     trees: Trees = None,
@@ -57,9 +61,9 @@ def build_command(
     from trident_export.build_source import folder_source, synthetic_source
 
     made: BuildSource = (
-        synthetic_source(users, items, events, days, seed, end)
+        synthetic_source(users, items, events, days, seed, end, validation)
         if source is Source.synthetic and path is None
-        else folder_source(source.value, path)
+        else folder_source(source.value, path, validation)
     )
     report = build(made, out, _config(seed, epochs, trees), rules=rules, work=work)
     if as_json:

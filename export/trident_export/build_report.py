@@ -3,35 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
     from trident_export.build import BuildReport
+    from trident_export.evaluate import Evaluation
 
-COLUMNS = ("recall@20", "recall@50", "recall@500", "ndcg@20")
+COLUMNS = ("recall@20", "recall@50", "recall@500", "ndcg@20", "mrr", "coverage@20", "novelty@20", "diversity@20")
+WITH_INTERVAL = ("recall@50", "ndcg@20")
 
 
 def print_report(report: BuildReport, console: Console) -> None:
-    """Print the data quality line, the metrics beside those of the baseline, and the facts of the release."""
+    """Print the data quality line, the metrics beside those of the baselines, and the facts of the release."""
     console.print(report.quality.summary(), highlight=False, soft_wrap=True)
-    console.print(metrics_table(report))
-    for line in release_lines(report):
+    console.print(metrics_table(report.evaluation))
+    for line in (*evaluation_lines(report.evaluation), *release_lines(report)):
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def metrics_table(report: BuildReport) -> Table:
+def metrics_table(found: Evaluation) -> Table:
     """Methods × metrics on the test window."""
-    found = report.evaluation
-    about = f"test window: {found.requests:,} users, one request each, {found.of_new_users:,} of them new"
+    asked = f"{found.requests:,} users, one request each, {found.of_new_users:,} of them new"
+    about = f"test window: {asked}; in brackets: 95 % bootstrap interval"
     table = Table("method", title=about, title_justify="left")
     for column in COLUMNS:
-        table.add_column(column.replace("ndcg", "NDCG"), justify="right")
+        table.add_column(column.replace("ndcg", "NDCG").replace("mrr", "MRR"), justify="right")
     for method, metrics in found.methods.items():
-        table.add_row(method, *(f"{metrics[c]:.4f}" if c in metrics else "" for c in COLUMNS))
+        table.add_row(method, *(cell(metrics, found.intervals[method], c) for c in COLUMNS))
     return table
+
+
+def cell(metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]], name: str) -> str:
+    """One number of the table, with its interval where that is shown; "" when the method does not have it."""
+    if name not in metrics:
+        return ""
+    shown = f"{metrics[name]:.2f}" if name.startswith("novelty") else f"{metrics[name]:.3f}"
+    if name not in WITH_INTERVAL:
+        return shown
+    low, high = intervals[name]
+    return f"{shown} \\[{low:.3f} {high:.3f}]"
+
+
+def evaluation_lines(found: Evaluation) -> list[str]:
+    """How the release does against the best baselines, and how good the ranker's probabilities are."""
+    parts: dict[str, list[str]] = {}
+    for d in found.differences:
+        gained = f"{d.metric} {d.difference:+.3f} \\[{d.low:+.3f} {d.high:+.3f}] against {d.baseline}"
+        parts.setdefault(d.method, []).append(gained)
+    lines = [f"{method}: {'; '.join(gained)}" for method, gained in parts.items()]
+    order = found.ranker["candidates"]
+    return [
+        *lines,
+        f"ranker on impressions: {_probabilities(found.ranker['impressions'])}",
+        f"ranker on candidates: AUC {order['auc']:.4f}, {order['rows']:,} rows, {order['click_share']:.1%} clicked",
+    ]
 
 
 def release_lines(report: BuildReport) -> list[str]:
@@ -41,7 +69,6 @@ def release_lines(report: BuildReport) -> list[str]:
     size = sum(file["bytes"] for file in manifest.files.values())
     seconds = ", ".join(f"{step} {taken:.0f}" for step, taken in report.seconds.items())
     return [
-        *(f"ranker on {kind}: {_probabilities(found)}" for kind, found in report.evaluation.ranker.items()),
         f"index: {search['factory']}, recall@{search['k']} of exact search {search['recall']:.3f}, "
         f"{search['p50_ms']} ms a query",
         f"parity: ONNX and torch {parity['user_tower']:.1e}, Treelite and LightGBM {parity['ranker']:.1e}",
@@ -51,8 +78,12 @@ def release_lines(report: BuildReport) -> list[str]:
     ]
 
 
-def _probabilities(found: Mapping[str, float]) -> str:
+def _probabilities(found: Mapping[str, Any]) -> str:
+    if not found["rows"]:
+        return "no views of new items in the test window"
+    low, high = found["intervals"]["auc"]
     return (
-        f"AUC {found['auc']:.4f}, log loss {found['log_loss']:.4f} ({found['log_loss_of_mean']:.4f} for the mean), "
-        f"{found['rows']:,} rows of the test window, {found['click_share']:.1%} clicked"
+        f"AUC {found['auc']:.4f} \\[{low:.3f} {high:.3f}], log loss {found['log_loss']:.4f} "
+        f"({found['log_loss_of_mean']:.4f} for the mean), calibration error {found['calibration_error']:.4f}, "
+        f"{found['rows']:,} views of the test window, {found['click_share']:.1%} clicked"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from trident_export.data import sources, synthetic
+from trident_export.data import loading, synthetic
 from trident_export.data.dataset import Dataset
 from trident_export.data.rules import ValidationRules
 
@@ -28,17 +28,19 @@ def synthetic_source(
     days: int = 60,
     seed: int = 7,
     end: datetime | None = None,
+    validation: Path | None = None,
 ) -> Source:
-    """A marketplace made for this build; see `trident_export.data.synthetic.generate`."""
+    """A marketplace made for this build, see `synthetic.generate`; `validation` is a TOML file with other rules."""
 
     def load(folder: Path) -> Dataset:
         return synthetic.generate(folder, users=users, items=items, events=events, days=days, seed=seed, end=end)
 
     about = f"synthetic: {users} users, {items} items, {events} events, {days} days, seed {seed}"
-    return Source(about, load, sources.rules("synthetic"))
+    return Source(about, load, loading.rules_for("synthetic", validation))
 
 
-def folder_source(name: str, path: Path | None) -> Source:
+def folder_source(name: str, path: Path | None, validation: Path | None = None) -> Source:
     """Data that lie in a folder: "files", "movielens", or "synthetic" as `trident data synth` leaves them."""
     about = name if path is None else f"{name}: {path.name}"
-    return Source(about, lambda folder: sources.load(name, path, folder), sources.rules(name))
+    rules = loading.rules_for(name, validation)
+    return Source(about, lambda folder: loading.load(name, path, folder, rules), rules)

@@ -5,7 +5,7 @@ Items that the user had touched before are left out of every list and of the rig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,20 +15,32 @@ from trident.contract import CANDIDATES_PER_USER
 from trident.errors import InvalidInput
 from trident.rules import Rules
 from trident.stages.business_rules import choose, within_cap
-from trident_export.baselines import most_popular, without_touched
+from trident_export.baselines import clicks_of
 from trident_export.build_config import BuildConfig
-from trident_export.event_log import Log, Requests, first_requests
+from trident_export.contest import CHOSEN_BY, Stand, baselines
 from trident_export.ground import Ground
 from trident_export.index import build_index
-from trident_export.learning import Ranker, ranker_rows
-from trident_export.metrics import auc, log_loss, ndcg_at, recall_at
+from trident_export.intervals import interval
+from trident_export.judge import (
+    CatalogueFacts,
+    Difference,
+    Verdict,
+    differences,
+    judged,
+    judged_slice,
+    slices,
+)
+from trident_export.learning import Ranker, impressions, ranker_rows
+from trident_export.metrics import auc, calibration, calibration_error, log_loss
 from trident_export.moments import ItemClock, Scene, matrices
-from trident_export.ranker import predict
+from trident_export.question import Question, question
+from trident_export.ranker import RankerRows, predict
 from trident_export.retrieval import Retrieved, embed, search_index
 from trident_export.towers import Towers
 
-DEPTHS = (20, 50, 500)
 CAPPED = 50  # as deep as the list under the category cap goes
+CHOOSING_USERS = 300  # asked on the validation window to choose the settings of baselines
+PROBABILITY_ROUNDS = 200  # of the bootstrap over the users of impressions
 
 
 @dataclass(frozen=True)
@@ -36,102 +48,117 @@ class Evaluation:
     """Metrics of every method on the same requests, and of the ranker's probabilities."""
 
     methods: Mapping[str, Mapping[str, float]]  # name → metric → mean over the requests
-    ranker: Mapping[str, Mapping[str, float]]  # kind of rows → metric
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]]  # name → metric → 95 % bootstrap interval over users
+    differences: tuple[Difference, ...]  # of our methods from the best baseline
+    slices: Mapping[str, tuple[int, Verdict]]  # name → requests, their metrics
+    settings: Mapping[str, Mapping[str, Any]]  # baseline → what was chosen on the validation window
+    ranker: Mapping[str, Mapping[str, Any]]  # kind of rows → metric
     requests: int
     of_new_users: int  # requests by users without an event before
 
     def as_dict(self) -> dict[str, Any]:
         """The metrics for the manifest."""
-        return asdict(self)
+        content = asdict(self)
+        content["slices"] = {n: {"requests": r, **asdict(v)} for n, (r, v) in self.slices.items()}
+        return content
 
 
 def evaluate(ground: Ground, towers: Towers, ranker: Ranker, rules: Rules, config: BuildConfig) -> Evaluation:
-    """Ask in the test window: most-popular, retrieval, and the ranked list without and with the category cap."""
-    log, windows, catalogue = ground.log, ground.windows, ground.moments.catalogue
-    rng = np.random.default_rng(config.seed)
-    asked = question(log, windows.test, windows.end, config.test_users, rng)
+    """Ask in the test window: the baselines, retrieval, and the ranked list without and with the category cap."""
+    windows, rng = ground.windows, np.random.default_rng(config.seed)
+    asked = question(ground.log, windows.test, windows.end, config.test_users, rng)
     if not len(asked):
         raise InvalidInput("evaluation: expected users with clicks on new items in the test window, got none")
-    scene = ground.moments.scene(asked.requests)
-    users, embeddings = embed(towers, scene), towers.item_embeddings(ground.items.all_at(windows.test))
+    choosing = question(ground.log, windows.validation, windows.test, CHOOSING_USERS, rng)
+    rivals = baselines(
+        _stand(ground, windows.validation, choosing, CHOSEN_BY),
+        _stand(ground, windows.test, asked, CANDIDATES_PER_USER),
+        config.seed,
+    )
+    lists = {n: b.lists for n, b in rivals.items()} | own_lists(ground, towers, ranker, asked, rules, config)
+    catalogue = ground.moments.catalogue
+    facts = CatalogueFacts(clicks_of(ground.log, windows.test, len(catalogue)), catalogue.category)
+    verdict = judged(lists, asked, facts, config.seed)
+    return Evaluation(
+        methods=verdict.means,
+        intervals=verdict.intervals,
+        differences=tuple(differences(lists, list(rivals), asked, config.seed)),
+        slices={n: (len(s.rows), judged_slice(lists, s, config.seed)) for n, s in slices(asked, facts).items()},
+        settings={name: baseline.settings for name, baseline in rivals.items()},
+        ranker=evaluate_ranker(ground, towers, ranker, config),
+        requests=len(asked),
+        of_new_users=sum(len(rows) == 0 for rows in asked.touched),
+    )
+
+
+def _stand(ground: Ground, before: int, asked: Question, k: int) -> Stand:
+    return Stand(ground.log, before, asked, len(ground.moments.known_users), len(ground.moments.catalogue), k)
+
+
+def own_lists(
+    ground: Ground, towers: Towers, ranker: Ranker, asked: Question, rules: Rules, config: BuildConfig
+) -> dict[str, np.ndarray]:
+    """What the release would answer at the requests: after the search, the ranker, and the cap of the rules."""
+    scene, test = ground.moments.scene(asked.requests), ground.windows.test
+    users, embeddings = embed(towers, scene), towers.item_embeddings(ground.items.all_at(test))
     index, search = build_index(embeddings, users, seed=config.seed)
     retrieved = search_index(index, search.nprobe, users, asked.touched, CANDIDATES_PER_USER)
     ranked = ranked_lists(scene, ground.items, retrieved, lambda rows: predict(ranker.booster, rows))
-    popular = most_popular(log, windows.test, len(catalogue))
-    lists = {
-        "most popular": without_touched(popular, asked.touched, CANDIDATES_PER_USER),
+    category = ground.moments.catalogue.category
+    return {
         "retrieval": retrieved.rows,
         "ranked": ranked,
-        "ranked, category cap": capped(ranked, catalogue.category, rules.max_per_category, CAPPED),
+        "ranked, category cap": capped(ranked, category, rules.max_per_category, CAPPED),
     }
-    new = sum(len(rows) == 0 for rows in asked.touched)
-    probabilities = evaluate_ranker(ground, towers, ranker, config)
-    return Evaluation(evaluate_lists(lists, asked.relevant), probabilities, len(asked), new)
 
 
-def evaluate_ranker(ground: Ground, towers: Towers, ranker: Ranker, config: BuildConfig) -> dict[str, dict[str, float]]:
-    """AUC and log loss in the test window, on rows as the ranker learns from and on the logged impressions among them.
+def evaluate_ranker(ground: Ground, towers: Towers, ranker: Ranker, config: BuildConfig) -> dict[str, dict[str, Any]]:
+    """The ranker in the test window: on views drawn evenly, and on the candidates that it has to sort.
 
-    A probability is that of a candidate, of which a user sees few; on what a user was shown it is far too low.
+    The score is the probability that a shown item is clicked, so impressions judge it as a probability. Of candidates
+    that nobody was shown it is not known whether they would have been clicked: there only the order is judged.
     """
     window = (ground.windows.test, ground.windows.end)
     rows = ranker_rows(ground, towers, window, config.samples, np.random.default_rng(config.seed))
-    probabilities = predict(ranker.booster, rows.features)
+    shown = impressions(ground, towers, window, config)
+    order = {"auc": auc(rows.labels, predict(ranker.booster, rows.features)), "rows": len(rows)}
     return {
-        "candidates": evaluate_probabilities(rows.labels, probabilities),
-        "impressions": evaluate_probabilities(rows.labels[rows.logged], probabilities[rows.logged]),
+        "impressions": evaluate_probabilities(shown, predict(ranker.booster, shown.features), config.seed),
+        "candidates": {**order, "click_share": float(rows.labels.mean())},
     }
 
 
-@dataclass(frozen=True)
-class Question:
-    """Requests with their right answers; every request has at least one."""
+def evaluate_probabilities(rows: RankerRows, probabilities: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """AUC, log loss and calibration of probabilities (n,), beside the log loss of always saying the mean.
 
-    requests: Requests
-    relevant: list[np.ndarray]  # per request: distinct item rows clicked or bought later, never touched before
-    touched: list[np.ndarray]  # per request: item rows of any event before
-
-    def __len__(self) -> int:
-        return len(self.requests)
-
-
-def question(log: Log, start: int, end: int, most: int, rng: np.random.Generator) -> Question:
-    """Ask at each user's first event in [start, end); `most` users, drawn at random when there are more."""
-    requests = first_requests(log, start, end)
-    touched = log.touched(requests)
-    begins = log.position(requests.user, requests.time)
-    stops = log.position(requests.user, np.full(len(requests), end))
-    spans = [slice(begin, stop) for begin, stop in zip(begins, stops, strict=True)]
-    clicked = [log.item[span][log.positive[span]] for span in spans]
-    relevant = [np.setdiff1d(items, before) for items, before in zip(clicked, touched, strict=True)]
-    asked = np.flatnonzero([len(r) > 0 for r in relevant])
-    if len(asked) > most:
-        asked = np.sort(rng.choice(asked, most, replace=False))
-    return Question(requests.take(asked), [relevant[i] for i in asked], [touched[i] for i in asked])
-
-
-def list_metrics(ranked: np.ndarray, relevant: Sequence[np.ndarray]) -> dict[str, float]:
-    """Mean recall@20, 50, 500 (as deep as the lists go) and NDCG@20 of lists (Q, L)."""
-    depths = [k for k in DEPTHS if k <= ranked.shape[1]]
-    metrics = {f"recall@{k}": float(recall_at(ranked, relevant, k).mean()) for k in depths}
-    return metrics | {"ndcg@20": float(ndcg_at(ranked, relevant, 20).mean())}
-
-
-def evaluate_lists(lists: Mapping[str, np.ndarray], relevant: Sequence[np.ndarray]) -> dict[str, dict[str, float]]:
-    """The metrics of every method: name → metric → value."""
-    return {name: list_metrics(ranked, relevant) for name, ranked in lists.items()}
-
-
-def evaluate_probabilities(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """AUC and log loss of probabilities (n,), beside the log loss of always saying the mean."""
-    mean = np.full(len(labels), labels.mean() if len(labels) else 0.5)
+    `intervals` come from drawing requests (of impressions: users) with repetition. Without rows there is only their
+    number.
+    """
+    labels = rows.labels
+    if not len(rows):
+        return {"rows": 0}
     return {
         "auc": auc(labels, probabilities),
         "log_loss": log_loss(labels, probabilities),
-        "log_loss_of_mean": log_loss(labels, mean),
+        "log_loss_of_mean": log_loss(labels, np.full(len(labels), labels.mean())),
+        "calibration_error": calibration_error(labels, probabilities),
         "rows": len(labels),
-        "click_share": float(mean[0]) if len(labels) else float("nan"),
+        "click_share": float(labels.mean()),
+        "intervals": _probability_intervals(rows, probabilities, seed),
+        "calibration": calibration(labels, probabilities).tolist(),
     }
+
+
+def _probability_intervals(rows: RankerRows, probabilities: np.ndarray, seed: int) -> dict[str, tuple[float, float]]:
+    rng = np.random.default_rng(seed)
+    begins = np.unique(rows.request, return_index=True)[1]
+    groups = np.split(np.arange(len(rows)), begins[1:])
+    found = []
+    for _ in range(PROBABILITY_ROUNDS):
+        drawn = np.concatenate([groups[g] for g in rng.integers(len(groups), size=len(groups))])
+        labels, p = rows.labels[drawn], probabilities[drawn]
+        found.append((auc(labels, p), log_loss(labels, p)))
+    return {name: interval(np.array(found)[:, column]) for column, name in enumerate(("auc", "log_loss"))}
 
 
 def by_score(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:

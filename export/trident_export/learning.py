@@ -14,10 +14,11 @@ from trident.errors import InvalidInput
 from trident.features.registry import ITEM, USER, Feature
 from trident.features.vocabulary import Vocabulary
 from trident_export.build_config import BuildConfig
-from trident_export.event_log import Requests
+from trident_export.event_log import Log, Requests
 from trident_export.ground import Ground
+from trident_export.impressions import impression_rows
 from trident_export.moments import matrices
-from trident_export.ranker import RankerRows, train_ranker
+from trident_export.ranker import RankerRows, TrainedRanker, train_ranker
 from trident_export.retrieval import embed, nearest, similarities
 from trident_export.samples import SampleConfig, sample_requests, shelves
 from trident_export.towers import TowerConfig, TowerData, Towers, train
@@ -27,9 +28,14 @@ from trident_export.towers import TowerConfig, TowerData, Towers, train
 class Ranker:
     """A trained forest and what it learned from."""
 
-    booster: lightgbm.Booster
+    trained: TrainedRanker
     train: RankerRows
     validation: RankerRows
+
+    @property
+    def booster(self) -> lightgbm.Booster:
+        """The forest."""
+        return self.trained.booster
 
 
 def fit_towers(ground: Ground, config: BuildConfig, progress: Progress | None = None) -> Towers:
@@ -53,27 +59,56 @@ def refit_towers(ground: Ground, towers: Towers, config: BuildConfig, progress: 
 def _train_towers(
     ground: Ground, end: int, config: BuildConfig, settings: TowerConfig, progress: Progress | None
 ) -> Towers:
-    windows, rng = ground.windows, np.random.default_rng(config.seed)
-    items = ground.items.all_at(end)
-    data = tower_data(ground, (windows.start, end), items, config.tower_pairs, rng)
-    validation = tower_data(ground, (windows.validation, windows.test), items, config.tower_pairs, rng)
-    return train(data, validation, settings, progress)
+    windows, rng, items = ground.windows, np.random.default_rng(config.seed), ground.items.all_at(end)
+    learned = clicks_between(ground.log, windows.start, end, config.tower_pairs, rng)
+    judged = clicks_between(ground.log, windows.validation, windows.test, config.tower_pairs, rng)
+    data = taught_pairs(ground, learned, items, config, rng)
+    return train(
+        data, tower_data(ground, Requests.at(ground.log, judged), ground.log.item[judged], items), settings, progress
+    )
+
+
+def clicks_between(log: Log, start: int, end: int, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions of clicks and purchases in the log with start ≤ time < end, `most` of them at most: (E,) int64."""
+    at = np.flatnonzero(log.positive & (log.time >= start) & (log.time < end))
+    return at if len(at) <= most else np.sort(rng.choice(at, most, replace=False))
+
+
+def taught_pairs(
+    ground: Ground, at: np.ndarray, item_rows: np.ndarray, config: BuildConfig, rng: np.random.Generator
+) -> TowerData:
+    """The pairs of the clicks at positions `at` (E,), newer ones of more weight, some moved to the user's first event.
+
+    What people pick changes, and the towers have no clock: the weights let them follow. A user who has just come is
+    rare among the clicks and frequent among those who ask.
+    """
+    log = ground.log
+    moved = rng.random(len(at)) < config.newcomers
+    first = np.searchsorted(log.user, log.user[at])
+    requests = Requests.at(log, np.where(moved, first, at))
+    weights = None if config.recency is None else recency_weights(log.time[at], config.recency)
+    return tower_data(ground, requests, log.item[at], item_rows, weights)
+
+
+def recency_weights(time: np.ndarray, half_life: float) -> np.ndarray:
+    """Weights (E,) float32 of mean 1 that halve with every share `half_life` of the events that are newer."""
+    age = np.empty(len(time))
+    age[np.argsort(-time, kind="stable")] = np.arange(len(time)) / max(len(time), 1)
+    weights = np.exp2(-age / half_life)
+    return (weights / weights.mean()).astype(np.float32) if len(weights) else weights.astype(np.float32)
 
 
 def tower_data(
-    ground: Ground, window: tuple[int, int], item_rows: np.ndarray, most: int, rng: np.random.Generator
+    ground: Ground, requests: Requests, items: np.ndarray, item_rows: np.ndarray, weights: np.ndarray | None = None
 ) -> TowerData:
-    """Pairs of a user as of a click or purchase in the window and its item, `most` of them at most."""
-    log, vocabulary = ground.log, ground.moments.vocabulary
-    at = np.flatnonzero(log.positive & (log.time >= window[0]) & (log.time < window[1]))
-    if len(at) > most:
-        at = np.sort(rng.choice(at, most, replace=False))
-    scene = ground.moments.scene(Requests.at(log, at))
+    """Pairs of a user as of a request (E,) and the item (E,) that he picked, among items of the rows (n, 40)."""
+    scene, vocabulary = ground.moments.scene(requests), ground.moments.vocabulary
     return TowerData(
         scene.users,
         scene.histories,
-        log.item[at],
+        items,
         item_rows,
+        weights,
         user_categories=code_counts(USER, vocabulary),
         item_categories=code_counts(ITEM, vocabulary),
     )
@@ -96,8 +131,15 @@ def fit_ranker(ground: Ground, towers: Towers, config: BuildConfig, progress: Pr
         if progress and bar is not None:
             progress.update(bar, completed=tree, description=f"ranker, {len(train_rows):,} rows")
 
-    booster = train_ranker(train_rows, validation, config.ranker, config.seed, on_tree)
-    return Ranker(booster, train_rows, validation)
+    shown = impressions(ground, towers, (windows.validation, windows.test), config)
+    trained = train_ranker(train_rows, validation, config.ranker, config.seed, on_tree, shown)
+    return Ranker(trained, train_rows, validation)
+
+
+def impressions(ground: Ground, towers: Towers, window: tuple[int, int], config: BuildConfig) -> RankerRows:
+    """Views of the window, drawn evenly, and whether a click followed."""
+    rng = np.random.default_rng(config.seed)
+    return impression_rows(ground, towers, window, config.impressions, config.samples.session_seconds, rng)
 
 
 def ranker_rows(
@@ -108,10 +150,22 @@ def ranker_rows(
     requests = sample_requests(ground.log, start, end, config, rng)
     if not len(requests):
         raise InvalidInput("ranker rows: expected clicks in each window of the split, got one without: bring more data")
+    return rows_behind(ground, towers, requests, (start, end), config, rng)
+
+
+def rows_behind(
+    ground: Ground,
+    towers: Towers,
+    requests: Requests,
+    span: tuple[int, int],
+    config: SampleConfig,
+    rng: np.random.Generator,
+) -> RankerRows:
+    """Rows of `requests`: retrieved among items as of the span's start, clicked or not before its end."""
     scene = ground.moments.scene(requests)
-    users, embeddings = embed(towers, scene), towers.item_embeddings(ground.items.all_at(start))
+    users, embeddings = embed(towers, scene), towers.item_embeddings(ground.items.all_at(span[0]))
     retrieved = nearest(users, embeddings, ground.log.touched(requests), CANDIDATES_PER_USER)
-    shelf = shelves(ground.log, requests, retrieved.rows, end, config, rng)
+    shelf = shelves(ground.log, requests, retrieved.rows, span[1], config, rng)
     similarity = similarities(users, embeddings, shelf.rows)
     blocks = matrices(scene, ground.items, shelf.rows, similarity)
     features = np.concatenate([matrix[shelf.chosen[part]] for part, matrix in blocks])

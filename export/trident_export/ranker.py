@@ -13,7 +13,11 @@ import treelite
 
 from trident.contract import FEATURES
 from trident.errors import InvalidInput, ReleaseError
+from trident.features.registry import ALL
+from trident_export.calibrate import Line, fit_line, fold_in
 
+IMPORTANCES = 25  # features that the report names
+FEATURE_NAMES = tuple(feature.name for feature in ALL)
 PARITY = 1e-6
 """Largest difference allowed between LightGBM and its Treelite checkpoint, in probability."""
 
@@ -63,35 +67,66 @@ def train_ranker(
     config: RankerConfig | None = None,
     seed: int = 0,
     on_tree: Callable[[int, int], None] | None = None,
-) -> lightgbm.Booster:
+    impressions: RankerRows | None = None,
+) -> TrainedRanker:
     """Fit the forest; `on_tree` hears (tree, trees).
 
     The validation rows say how many trees are enough. Then so many are fitted on all rows, for the validation rows are
-    the newest and nothing else is decided by them.
+    the newest. `impressions` of the same time say how often an item is clicked that is shown: with them, the scores
+    become that probability. The line that does it is found with a forest that has seen none of them.
     """
     config = config or RankerConfig()
     for name, rows in (("train", train), ("validation", validation)):
         if not 0 < rows.labels.sum() < len(rows):
             raise InvalidInput(f"ranker: the {name} rows need clicked and other items, got {len(rows)} of one kind")
-    trees = _enough_trees(train, validation, config, seed, on_tree)
-    features = np.concatenate([train.features, validation.features])
-    everything = lightgbm.Dataset(features, np.concatenate([train.labels, validation.labels]))
-    return lightgbm.train(_parameters(config, seed), everything, trees, callbacks=_heard(on_tree))
-
-
-def _enough_trees(
-    train: RankerRows,
-    validation: RankerRows,
-    config: RankerConfig,
-    seed: int,
-    on_tree: Callable[[int, int], None] | None,
-) -> int:
-    """How many trees give the best loss on the validation rows."""
     data = lightgbm.Dataset(train.features, train.labels)
     held_out = lightgbm.Dataset(validation.features, validation.labels, reference=data)
-    callbacks: list[Callable[..., Any]] = [*_heard(on_tree), lightgbm.early_stopping(config.patience, verbose=False)]
-    found = lightgbm.train(_parameters(config, seed), data, config.trees, valid_sets=[held_out], callbacks=callbacks)
-    return found.best_iteration
+    curve: dict[str, dict[str, list[float]]] = {}
+    told: list[Callable[..., Any]] = [
+        lightgbm.early_stopping(config.patience, verbose=False),
+        lightgbm.record_evaluation(curve),
+    ]
+    settings = _parameters(config, seed)
+    trial = lightgbm.train(settings, data, config.trees, [held_out, data], callbacks=[*_heard(on_tree), *told])
+    features = np.concatenate([train.features, validation.features])
+    everything = lightgbm.Dataset(features, np.concatenate([train.labels, validation.labels]))
+    booster = lightgbm.train(settings, everything, trial.best_iteration, callbacks=_heard(on_tree))
+    line = Line(1.0, 0.0) if impressions is None else _calibrated(booster, trial, impressions)
+    losses = {name: tuple(values["binary_logloss"]) for name, values in curve.items()}
+    return TrainedRanker(booster, losses["valid_0"], losses["training"], line)
+
+
+def _calibrated(booster: lightgbm.Booster, trial: lightgbm.Booster, impressions: RankerRows) -> Line:
+    """Fold into the forest the line that suits what `trial`, which has not seen them, says of the impressions."""
+    if not len(impressions):
+        return Line(1.0, 0.0)
+    raw = np.asarray(trial.predict(impressions.features, num_iteration=trial.best_iteration, raw_score=True))
+    line = fit_line(raw, impressions.labels)
+    fold_in(booster, line)
+    return line
+
+
+@dataclass(frozen=True)
+class TrainedRanker:
+    """A forest, the curves of its training, and the line that made its scores probabilities."""
+
+    booster: lightgbm.Booster
+    validation_loss: tuple[float, ...]  # after each tree of the trial on the validation rows
+    train_loss: tuple[float, ...]
+    line: Line
+
+    def as_dict(self) -> dict[str, Any]:
+        """The training for the manifest, with the share of the gain of the most important features."""
+        gain = self.booster.feature_importance("gain")
+        best = np.argsort(-gain, kind="stable")[:IMPORTANCES]
+        return {
+            "trees": self.booster.num_trees(),
+            "train_loss": list(self.train_loss),
+            "validation_loss": list(self.validation_loss),
+            "slope": self.line.slope,
+            "offset": self.line.offset,
+            "importance": {FEATURE_NAMES[k]: float(gain[k] / max(gain.sum(), 1e-12)) for k in best},
+        }
 
 
 def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:

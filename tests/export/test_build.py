@@ -134,7 +134,7 @@ def test_item_rows_are_computed_daily_or_as_often_as_allowed() -> None:
     assert snapshot_times(windows, 5).tolist() == [10 * day, 12 * day, 14 * day, 15 * day]
 
 
-@pytest.mark.parametrize("name", ["tower_pairs", "item_snapshots", "test_users"])
+@pytest.mark.parametrize("name", ["tower_pairs", "item_snapshots", "impressions", "test_users"])
 def test_impossible_sizes_are_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match=name):
         replace(TINY, **{name: 0})

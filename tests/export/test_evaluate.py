@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from trident_export.baselines import most_popular, recently_popular, without_touched
-from trident_export.evaluate import by_score, capped, evaluate_lists, evaluate_probabilities, question
+from trident_export.evaluate import by_score, capped, evaluate_probabilities
 from trident_export.event_log import Log
+from trident_export.question import question
+from trident_export.ranker import RankerRows
 
 DAY = 86_400
 
@@ -65,23 +67,20 @@ def test_cap_fills_up_only_when_too_few_remain() -> None:
     assert capped(ranked, category, 2, 7).tolist() == [[0, 1, 2, 3, 4, -1, -1]]
 
 
-def test_metrics_of_two_methods_by_hand() -> None:
-    table = evaluate_lists(
-        {"good": np.array([[1, 2], [3, 9]]), "bad": np.array([[8, 7], [9, 8]])}, [np.array([1, 2]), np.array([3])]
-    )
-    assert table["good"] == {"ndcg@20": 1.0}
-    assert table["bad"] == {"ndcg@20": 0.0}
-    deep = np.tile(np.arange(50), (2, 1))
-    assert evaluate_lists({"deep": deep}, [np.array([30]), np.array([3])])["deep"] == {
-        "recall@20": 0.5,
-        "recall@50": 1.0,
-        "ndcg@20": pytest.approx(1 / np.log2(5) / 2),
-    }
+def rows_of(labels: list[int], request: list[int]) -> RankerRows:
+    n = len(labels)
+    return RankerRows(np.zeros((n, 120), np.float32), np.array(labels, int), np.array(request, int), np.ones(n, bool))
 
 
 def test_probabilities_are_judged_beside_the_mean() -> None:
-    labels = np.array([1, 0, 0, 0])
-    metrics = evaluate_probabilities(labels, np.array([0.9, 0.1, 0.1, 0.1]))
+    metrics = evaluate_probabilities(rows_of([1, 0, 0, 0], [0, 0, 1, 1]), np.array([0.9, 0.1, 0.1, 0.1]))
     assert metrics["auc"] == 1.0
     assert metrics["log_loss"] < metrics["log_loss_of_mean"]
     assert metrics["click_share"] == 0.25
+    assert metrics["calibration_error"] == pytest.approx(0.1)
+    low, high = metrics["intervals"]["log_loss"]
+    assert low <= metrics["log_loss"] <= high
+
+
+def test_without_impressions_there_is_only_their_number() -> None:
+    assert evaluate_probabilities(rows_of([], []), np.array([])) == {"rows": 0}

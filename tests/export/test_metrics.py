@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trident_export.metrics import auc, hits, log_loss, ndcg_at, recall_at
+from trident_export.metrics import (
+    auc,
+    calibration,
+    calibration_error,
+    coverage,
+    diversity_at,
+    hits,
+    log_loss,
+    ndcg_at,
+    novelty_at,
+    recall_at,
+    reciprocal_rank,
+)
 
 RANKED = np.array([[5, 3, 9, -1], [1, 2, 3, 4]])
 RELEVANT = [np.array([3, 7]), np.array([4])]
@@ -54,3 +66,35 @@ def test_auc_equals_counting_pairs(rows: list[tuple[bool, int]]) -> None:
 def test_log_loss_by_hand_and_finite_when_sure_and_wrong() -> None:
     assert log_loss(np.array([1, 0]), np.array([0.5, 0.5])) == pytest.approx(math.log(2))
     assert math.isfinite(log_loss(np.array([1]), np.array([0.0])))
+
+
+def test_reciprocal_rank_is_that_of_the_first_hit() -> None:
+    assert reciprocal_rank(RANKED, RELEVANT).tolist() == [0.5, 0.25]
+    assert reciprocal_rank(RANKED, [np.array([77]), np.array([1, 4])]).tolist() == [0.0, 1.0]
+
+
+def test_coverage_counts_distinct_items_of_the_first_k() -> None:
+    assert coverage(np.array([[0, 1, -1], [1, 2, 3]]), 10, 2) == 0.3
+    assert coverage(np.full((2, 3), -1), 10, 3) == 0.0
+
+
+def test_novelty_is_the_surprise_in_bits() -> None:
+    clicks = np.array([5, 1, 0, 0])  # (c + 1) / (6 + 4): 0.6, 0.2, 0.1, 0.1
+    found = novelty_at(np.array([[1, 2, 0], [0, -1, -1], [-1, -1, -1]]), clicks, 2)
+    assert found[:2] == pytest.approx([-(math.log2(0.2) + math.log2(0.1)) / 2, -math.log2(0.6)])
+    assert math.isnan(found[2])
+
+
+def test_diversity_is_the_share_of_pairs_of_different_category() -> None:
+    category = np.array([0, 0, 1, 2])
+    found = diversity_at(np.array([[0, 1, 2], [0, 2, 3], [0, 1, -1], [3, -1, -1]]), category, 3)
+    assert found[:3].tolist() == [pytest.approx(2 / 3), 1.0, 0.0]
+    assert math.isnan(found[3])
+
+
+def test_calibration_by_hand() -> None:
+    labels, p = np.array([1, 0, 1, 1]), np.array([0.9, 0.1, 0.3, 0.7])
+    assert calibration(labels, p, 2) == pytest.approx(np.array([[0.2, 0.5, 2], [0.8, 1.0, 2]]))
+    assert calibration_error(labels, p, 2) == pytest.approx(0.25)
+    assert len(calibration(labels, p, 99)) == 4
+    assert math.isnan(calibration_error(np.array([]), np.array([])))

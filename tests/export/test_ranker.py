@@ -28,7 +28,7 @@ def rows(seed: int, n: int = 3000) -> RankerRows:
 
 @pytest.fixture(scope="module")
 def forest() -> lightgbm.Booster:
-    return train_ranker(rows(1), rows(2), SMALL, seed=3)
+    return train_ranker(rows(1), rows(2), SMALL, seed=3).booster
 
 
 def test_it_learns_what_the_click_depends_on(forest: lightgbm.Booster) -> None:
@@ -38,7 +38,7 @@ def test_it_learns_what_the_click_depends_on(forest: lightgbm.Booster) -> None:
 
 
 def test_the_same_seed_gives_the_same_forest(forest: lightgbm.Booster) -> None:
-    again = train_ranker(rows(1), rows(2), SMALL, seed=3)
+    again = train_ranker(rows(1), rows(2), SMALL, seed=3).booster
     assert again.model_to_string() == forest.model_to_string()
 
 
@@ -67,7 +67,7 @@ def _splits(node: dict) -> list[dict]:
 def test_training_stops_when_the_validation_loss_does(tmp_path: Path) -> None:
     noise = rows(1, 300)
     shuffled = RankerRows(noise.features, noise.labels[::-1], noise.request, noise.logged)
-    forest = train_ranker(noise, shuffled, RankerConfig(trees=200, leaves=31, min_rows_per_leaf=2, patience=5))
+    forest = train_ranker(noise, shuffled, RankerConfig(trees=200, leaves=31, min_rows_per_leaf=2, patience=5)).booster
     assert 1 <= forest.num_trees() < 50
     export_ranker(forest, tmp_path, noise.features)
     assert treelite.Model.deserialize(tmp_path / "checkpoint.tl").num_tree == forest.num_trees()
@@ -102,3 +102,23 @@ def test_progress_is_told_for_every_tree() -> None:
     heard: list[tuple[int, int]] = []
     train_ranker(rows(1, 500), rows(2, 500), RankerConfig(trees=3), on_tree=lambda *step: heard.append(step))
     assert heard == [(1, 3), (2, 3), (3, 3)] * 2
+
+
+def test_scores_become_the_share_of_clicks_among_impressions_and_keep_their_order(
+    forest: lightgbm.Booster, tmp_path: Path
+) -> None:
+    shown = rows(9)
+    often = RankerRows(shown.features, shown.labels | (rows(10).labels), shown.request, shown.logged)
+    trained = train_ranker(rows(1), rows(2), SMALL, seed=3, impressions=often)
+    fresh = rows(11).features
+    before, after = predict(forest, fresh), predict(trained.booster, fresh)
+    assert trained.line.slope > 0
+    assert (np.argsort(before, kind="stable") == np.argsort(after, kind="stable")).all()
+    assert abs(after.mean() - often.labels.mean()) < 0.03 < abs(before.mean() - often.labels.mean())
+    assert export_ranker(trained.booster, tmp_path, fresh) <= 1e-6
+
+
+def test_the_curves_have_a_point_per_tree() -> None:
+    trained = train_ranker(rows(1, 500), rows(2, 500), RankerConfig(trees=4))
+    assert len(trained.validation_loss) == len(trained.train_loss) == 4
+    assert trained.train_loss[-1] < trained.train_loss[0]

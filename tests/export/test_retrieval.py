@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from trident_export.index import build_index
-from trident_export.retrieval import nearest, search_index, similarities
+from trident_export.retrieval import nearest, places, search_index, similarities
 
 
 def unit(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -28,6 +28,16 @@ def test_the_index_retrieves_what_exact_search_does() -> None:
     assert (found.rows == exact.rows).all()
     np.testing.assert_allclose(found.similarity, exact.similarity, atol=1e-6)
     assert not any(np.isin(rows, out).any() for rows, out in zip(found.rows, left_out, strict=True))
+
+
+def test_places_are_those_in_the_list_of_the_nearest() -> None:
+    rng = np.random.default_rng(2)
+    users, items = unit(rng, 6), unit(rng, 40)
+    left_out = [rng.choice(30, 5, replace=False) for _ in range(6)]
+    rows = rng.integers(30, 40, 6)
+    lists = nearest(users, items, left_out, 40).rows
+    expected = [list(found).index(row) for found, row in zip(lists, rows, strict=True)]
+    assert places(users, items, left_out, rows).tolist() == expected
 
 
 def test_similarities_of_given_rows_are_nan_where_they_pad() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ibis
 from ibis.expr.types import NumericValue, Table
 
-from trident.features.registry import APPROVALS, DAY
+from trident.features.registry import APPROVALS
 from trident_export.data.schema import EVENT_TYPES
 from trident_export.features.asof import as_of, within
 from trident_export.features.tables import MICRO, MILLI, PRICE_UNITS, one, only
-from trident_export.features.users import ratio
+from trident_export.features.users import days, ratio
 
 SUMS = (
     *("events", *EVENT_TYPES, "viewer", "approval", "revenue", "completed", "completion", "watch", "watched"),
@@ -68,8 +68,8 @@ def _profile(t: Table) -> dict[str, NumericValue]:
         "price": t.price,
         "tags": t.tags,
         "age_limit": t.age_limit,
-        "age_days": (t.second - t.published) / float(DAY),
-        "recency_days": (t.second - t["last"]) / float(DAY),
+        "age_days": days(t.second - t.published),
+        "recency_days": days(t.second - t["last"]),
     }
 
 

@@ -10,7 +10,7 @@ import math
 
 import ibis
 import pyarrow as pa
-from ibis.backends.duckdb import Backend
+from ibis.backends import BaseBackend
 from ibis.expr.types import NumericValue, Table, TimestampValue
 
 from trident.contract import DEVICES
@@ -39,7 +39,7 @@ def with_code(table: Table, column: str, vocabulary: Vocabulary, kind: str) -> T
     return table.left_join(codes, table[column] == codes[name]).drop(name)
 
 
-def item_table(engine: Backend, dataset: Dataset, vocabulary: Vocabulary) -> Table:
+def item_table(engine: BaseBackend, dataset: Dataset, vocabulary: Vocabulary) -> Table:
     """The items with codes: item_id, *_code, duration, price, tags, age_limit, published (unix seconds)."""
     items = engine.read_parquet(dataset.items)
     items = items.select(
@@ -58,7 +58,7 @@ def item_table(engine: Backend, dataset: Dataset, vocabulary: Vocabulary) -> Tab
     return items
 
 
-def user_table(engine: Backend, dataset: Dataset, vocabulary: Vocabulary) -> Table:
+def user_table(engine: BaseBackend, dataset: Dataset, vocabulary: Vocabulary) -> Table:
     """The users with codes: user_id, age, region_code, account_type_code, since (unix seconds)."""
     users = engine.read_parquet(dataset.users)
     users = users.select("user_id", "age", "region", "account_type", since=seconds_of(users.member_since))
@@ -67,7 +67,7 @@ def user_table(engine: Backend, dataset: Dataset, vocabulary: Vocabulary) -> Tab
     return users
 
 
-def event_table(engine: Backend, dataset: Dataset) -> Table:
+def event_table(engine: BaseBackend, dataset: Dataset) -> Table:
     """The events with `second` and what follows from it: hour, day, weekend."""
     events = engine.read_parquet(dataset.events)
     events = events.select(

@@ -80,6 +80,11 @@ def ratio(part: NumericValue, whole: NumericValue) -> NumericValue:
     return part / whole.nullif(0)
 
 
+def days(seconds: NumericValue) -> NumericValue:
+    """Whole seconds as days, float64: an engine may take a literal with a point for a decimal of few digits."""
+    return seconds.cast("float64") / float(DAY)
+
+
 def bins(value: NumericValue, borders: tuple[float, ...]) -> NumericValue:
     """How many of the rising borders a value has reached; null stays null."""
     return sum((ibis.ifelse(value >= b, 1.0, 0.0) for b in borders[1:]), ibis.ifelse(value >= borders[0], 1.0, 0.0)) + (
@@ -93,12 +98,12 @@ def _profile(t: Table) -> dict[str, NumericValue]:
         "age_group": bins(t.age, AGE_GROUPS),
         "region": t.region_code,
         "account_type": t.account_type_code,
-        "tenure_days": (t.second - t.since) / float(DAY),
+        "tenure_days": days(t.second - t.since),
     }
 
 
 def _activity(t: Table) -> dict[str, NumericValue]:
-    recency = (t.second - t["last"]) / float(DAY)
+    recency = days(t.second - t["last"])
     return {
         "interactions": t.events,
         "views": t["view"],
@@ -129,7 +134,7 @@ def _taste(t: Table) -> dict[str, NumericValue]:
         "price_max": t.highest,
         "lifetime_value": t.spent / float(PRICE_UNITS),
         "order_value": ratio(t.spent, t.orders * float(PRICE_UNITS)),
-        "purchase_days": (t.second - t.last_purchase) / float(DAY),
+        "purchase_days": days(t.second - t.last_purchase),
     }
 
 
