@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from trident_export.build import BuildReport
     from trident_export.evaluate import Evaluation
 
-COLUMNS = ("recall@20", "recall@50", "recall@500", "ndcg@20", "mrr", "coverage@20", "novelty@20", "diversity@20")
-WITH_INTERVAL = ("recall@50", "ndcg@20")
+COLUMNS = ("recall@20", "recall@50", "recall@500", "ndcg@20", "mrr")
 
 
 def print_report(report: BuildReport, console: Console) -> None:
@@ -25,30 +24,19 @@ def print_report(report: BuildReport, console: Console) -> None:
 
 
 def metrics_table(found: Evaluation) -> Table:
-    """Methods × metrics on the test window."""
-    asked = f"{found.requests:,} users, one request each, {found.of_new_users:,} of them new"
-    about = f"test window: {asked}; in brackets: 95 % bootstrap interval"
-    table = Table("method", title=about, title_justify="left")
+    """Methods × metrics on the test window; report.html has more of them, with their intervals."""
+    about = f"test window: {found.requests:,} users, one request each, {found.of_new_users:,} of them new"
+    table = Table(title=about, title_justify="left")
+    table.add_column("method", no_wrap=True)
     for column in COLUMNS:
-        table.add_column(column.replace("ndcg", "NDCG").replace("mrr", "MRR"), justify="right")
+        table.add_column(column.replace("ndcg", "NDCG").replace("mrr", "MRR"), justify="right", no_wrap=True)
     for method, metrics in found.methods.items():
-        table.add_row(method, *(cell(metrics, found.intervals[method], c) for c in COLUMNS))
+        table.add_row(method, *(f"{metrics[c]:.3f}" if c in metrics else "" for c in COLUMNS))
     return table
 
 
-def cell(metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]], name: str) -> str:
-    """One number of the table, with its interval where that is shown; "" when the method does not have it."""
-    if name not in metrics:
-        return ""
-    shown = f"{metrics[name]:.2f}" if name.startswith("novelty") else f"{metrics[name]:.3f}"
-    if name not in WITH_INTERVAL:
-        return shown
-    low, high = intervals[name]
-    return f"{shown} \\[{low:.3f} {high:.3f}]"
-
-
 def evaluation_lines(found: Evaluation) -> list[str]:
-    """How the release does against the best baselines, and how good the ranker's probabilities are."""
+    """How the release does against the best baselines, with 95 % intervals, and how good its probabilities are."""
     parts: dict[str, list[str]] = {}
     for d in found.differences:
         gained = f"{d.metric} {d.difference:+.3f} \\[{d.low:+.3f} {d.high:+.3f}] against {d.baseline}"

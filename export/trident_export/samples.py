@@ -1,8 +1,8 @@
 """What the ranker learns from: requests at moments of the log, each with items that were and were not clicked.
 
-Behind a request stand the items that the user was shown in the short session after it, clicked or not, and items that
-were retrieved for him at that moment and that he did not touch. So the forest learns on the kind of rows that it will
-score, and on the impressions that are hardest to tell apart.
+Behind a request stand the items that were retrieved for the user at that moment: those that the short session after it
+shows, clicked or not, and some that he did not touch. What was not retrieved is left out: the forest will never score
+such a row, and a place behind the last candidate would only tell it that the log has the item.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trident.contract import NO_ITEM
 from trident.errors import InvalidInput
 from trident_export.event_log import Log, Requests
 
@@ -60,7 +59,7 @@ def _places(begins: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Shelves:
-    """The items behind requests, retrieved ones first: arrays (q, W)."""
+    """The items behind requests: arrays (q, K)."""
 
     rows: np.ndarray  # int64 item rows, -1 pads
     chosen: np.ndarray  # bool: the row is learned from
@@ -71,27 +70,21 @@ class Shelves:
 def shelves(
     log: Log, requests: Requests, retrieved: np.ndarray, end: int, config: SampleConfig, rng: np.random.Generator
 ) -> Shelves:
-    """Lay out the items behind `requests`: `retrieved` (q, K) item rows, -1 pads, then what the log before `end` adds.
+    """Mark what the log before `end` says of `retrieved` (q, K), item rows, -1 pads, nearest first.
 
-    Items that the user touched before the request are never chosen, whoever put them there.
+    Items that the user touched before the request are never chosen.
     """
-    width = retrieved.shape[1] + config.logged
-    shelf = Shelves(
-        np.full((len(requests), width), NO_ITEM, np.int64),
-        *(np.zeros((len(requests), width), dtype) for dtype in (bool, np.int8, bool)),
-    )
+    shelf = Shelves(retrieved, *(np.zeros(retrieved.shape, dtype) for dtype in (bool, np.int8, bool)))
     start = log.position(requests.user, requests.time)
     stop = log.position(requests.user, np.minimum(requests.time + config.session_seconds, end))
     for query, before in enumerate(log.touched(requests)):
         session = log.where(slice(start[query], stop[query]))
         clicked, shown = _session(session, before, config.logged, rng)
-        rows = np.concatenate([retrieved[query], np.setdiff1d(shown, retrieved[query])])
+        rows = retrieved[query]
         others = np.flatnonzero((rows >= 0) & ~np.isin(rows, before) & ~np.isin(rows, session.item))
         logged = np.isin(rows, shown)
-        shelf.rows[query, : len(rows)] = rows
-        shelf.logged[query, : len(rows)] = logged
-        shelf.label[query, : len(rows)] = np.isin(rows, clicked)
-        shelf.chosen[query, : len(rows)] = logged
+        shelf.logged[query] = shelf.chosen[query] = logged
+        shelf.label[query] = np.isin(rows, clicked)
         shelf.chosen[query, _draw(others, config.retrieved, rng)] = True
     return shelf
 

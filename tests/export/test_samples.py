@@ -81,22 +81,28 @@ def test_no_session_is_asked_more_often_than_allowed() -> None:
 def test_no_request_and_no_label_comes_from_outside_the_window() -> None:
     rng = np.random.default_rng(0)
     assert len(sample_requests(SMALL, 100, 111, SampleConfig(), rng)) == 0  # the click at 111 lies after the window
-    shelf = shelves(SMALL, ask((0, 100)), np.full((1, 1), -1), 111, SampleConfig(), rng)
+    shelf = shelves(SMALL, ask((0, 100)), np.array([[1, 2, -1]]), 111, SampleConfig(), rng)
     assert shelf.rows[shelf.chosen].tolist() == [1, 2]
     assert not shelf.label.any()
 
 
 def test_rows_of_a_request_by_hand() -> None:
-    retrieved = np.array([[9, 2, 5, 3, -1], [4, 1, 8, -1, -1]])
+    retrieved = np.array([[9, 2, 5, 3, 1, -1], [4, 1, 8, -1, -1, -1]])
     config = SampleConfig(logged=2)
     shelf = shelves(SMALL, ask((0, 100), (1, 300)), retrieved, 10**6, config, np.random.default_rng(0))
-    assert shelf.rows.tolist() == [[9, 2, 5, 3, -1, 1, -1], [4, 1, 8, -1, -1, -1, -1]]
+    assert shelf.rows.tolist() == retrieved.tolist()
     # 9 was touched before; 2 is clicked, 1 is seen and passed; 3 is seen only in the next session
-    assert np.flatnonzero(shelf.chosen[0]).tolist() == [1, 2, 3, 5]
+    assert np.flatnonzero(shelf.chosen[0]).tolist() == [1, 2, 3, 4]
     assert np.flatnonzero(shelf.label[0]).tolist() == [1]
-    assert np.flatnonzero(shelf.logged[0]).tolist() == [1, 5]
-    assert shelf.chosen[1].tolist() == [True, True, True, False, False, False, False]
-    assert shelf.label[1].tolist() == shelf.logged[1].tolist() == [1, 0, 0, 0, 0, 0, 0]
+    assert np.flatnonzero(shelf.logged[0]).tolist() == [1, 4]
+    assert shelf.chosen[1].tolist() == [True, True, True, False, False, False]
+    assert shelf.label[1].tolist() == shelf.logged[1].tolist() == [1, 0, 0, 0, 0, 0]
+
+
+def test_what_was_not_retrieved_is_no_row_even_when_it_is_clicked() -> None:
+    shelf = shelves(SMALL, ask((0, 100)), np.array([[5, 3, 1]]), 10**6, SampleConfig(), np.random.default_rng(0))
+    assert 2 not in shelf.rows[shelf.chosen]
+    assert not shelf.label.any()
 
 
 def test_what_was_touched_before_is_no_row_even_when_it_is_clicked_again() -> None:
@@ -108,7 +114,7 @@ def test_what_was_touched_before_is_no_row_even_when_it_is_clicked_again() -> No
 def test_rows_are_capped_and_clicked_ones_go_first() -> None:
     many = log(*[(0, i, 10 + i, "click" if i < 3 else "view") for i in range(50)])
     config = SampleConfig(logged=5, retrieved=4)
-    shelf = shelves(many, ask((0, 0)), np.arange(50, 150)[None], 10**6, config, np.random.default_rng(0))
+    shelf = shelves(many, ask((0, 0)), np.arange(150)[None], 10**6, config, np.random.default_rng(0))
     assert (shelf.label.sum(), shelf.logged.sum(), shelf.chosen.sum()) == (3, 5, 9)
     assert len(set(shelf.rows[shelf.chosen].tolist())) == 9
 
