@@ -43,3 +43,12 @@ def test_the_note_of_a_process_that_is_gone_or_that_is_damaged_is_passed_over(tm
         (note,) = tmp_path.glob("trident-*/*.json")
         note.with_name("0.json").write_text("{")
         assert serving_repository(tmp_path) is None
+
+
+def test_two_servers_of_one_process_do_not_take_each_others_note(tmp_path):
+    mine = server(tmp_path.resolve())
+    other = replace(mine, repository="/elsewhere", grpc="127.0.0.1:9001", http="127.0.0.1:9000")
+    with announced(mine):
+        with announced(other):
+            assert at_address("127.0.0.1:9001") == other
+        assert serving_repository(tmp_path) == mine

@@ -29,7 +29,7 @@ def announced(server: RunningServer) -> Iterator[None]:
     """Leave the note for as long as the server runs."""
     folder = _folder()
     folder.mkdir(mode=0o700, exist_ok=True)
-    note = folder / f"{server.pid}.json"
+    note = folder / f"{server.grpc.rpartition(':')[2]}.json"  # no two servers have the same port
     descriptor = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(asdict(server), file)
