@@ -1,4 +1,9 @@
-"""From the log to what the towers and the ranker learn from, point-in-time correct."""
+"""From the log to what the towers and the ranker learn from.
+
+User rows, histories and the rows of the ranker see only what was before their moment. The towers learn with one row per
+item, as of the end of what they learn from: their counts include the clicks that are learned, in the way a catalogue
+served from that moment would show them.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Towers:
 
     @property
     def item_vectors(self) -> np.ndarray:
-        """The vectors that `trident.taste.pool` averages: (N, 128) float16, zero for items without training events."""
+        """The vectors that `trident.taste.pool` averages: (N, 128) float16, zero for items that no training pair or history holds."""
         return self.model.vectors.detach().numpy().astype(np.float16)
 
     @property
