@@ -1,7 +1,7 @@
 """Evaluation on the test window: one request per user, at his first event there, against what he clicked from then on.
 
-Items that the user had touched before are left out of every list and of the right answers, for all methods alike. Stock,
-regions, age limits and freshness play no part here: what they hide was not to be had by the baselines either.
+Items that the user had touched before are left out of every list and of the right answers, for all methods alike.
+Stock, regions, age limits and freshness are not applied, to none of them.
 """
 
 from __future__ import annotations

@@ -61,7 +61,10 @@ class Towers:
 
     @property
     def item_vectors(self) -> np.ndarray:
-        """The vectors that `trident.taste.pool` averages: (N, 128) float16, zero for items that no training pair or history holds."""
+        """The vectors that `trident.taste.pool` averages: (N, 128) float16.
+
+        They are zero for items that no training pair and no history holds.
+        """
         return self.model.vectors.detach().numpy().astype(np.float16)
 
     @property
