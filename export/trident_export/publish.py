@@ -66,16 +66,21 @@ def _locked(repository: Path) -> Iterator[None]:
     repository.mkdir(parents=True, exist_ok=True)
     handle = os.open(repository, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take_lock(handle, repository)
         yield
-    except BlockingIOError:
-        raise ReleaseError(
-            f"another publish into '{repository.name}' is under way; try again when it is done"
-        ) from None
     finally:
         os.close(handle)
         with suppress(OSError):
             repository.rmdir()  # when it is still empty
+
+
+def _take_lock(handle: int, repository: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ReleaseError(
+            f"another publish into '{repository.name}' is under way; try again when it is done"
+        ) from None
 
 
 @contextmanager

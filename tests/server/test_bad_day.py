@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -121,6 +122,21 @@ def test_what_a_killed_publish_left_is_gone_after_the_next_one(tiny_release, oth
     assert publish(other_release, repository) == 3
     assert numbers_in_use(repository) == {1, 3}
     assert not staging.exists()
+
+
+def test_of_two_publishers_at_once_the_second_says_so_and_changes_nothing(tiny_release, tmp_path):
+    repository = tmp_path / "repository"
+    publish(tiny_release, repository)
+    before = version_folders(repository)
+    handle = os.open(repository, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(ReleaseError, match="another publish into 'repository' is under way"):
+            publish(tiny_release, repository)
+    finally:
+        os.close(handle)
+    assert version_folders(repository) == before
+    assert publish(tiny_release, repository) == 2
 
 
 def test_a_first_publish_that_fails_leaves_nothing(tiny_release, tmp_path):
