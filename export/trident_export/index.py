@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -25,6 +25,16 @@ TRAINING_VECTORS_PER_LIST = 64
 QUERIES = 200  # measured at most
 CODES = ("SQ8", "SQfp16")  # the second, of twice the size, where 8 bits per number cannot reach the recall
 TIE = 1e-6  # similarities this close to the last exact one count as found
+BATCH = 1 << 17  # items that are embedded and added at once: 64 MB
+
+
+class Embeddings(Protocol):
+    """Item embeddings by row: an array (N, 128) float32, or something that makes the rows it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray:
+        """The embeddings of a slice or an array of rows: (m, 128) float32."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class SearchSettings:
 
 
 def build_index(
-    embeddings: np.ndarray,
+    embeddings: Embeddings,
     queries: np.ndarray | None = None,
     *,
     recall: float = 0.95,
@@ -50,18 +60,18 @@ def build_index(
 ) -> tuple[faiss.Index, SearchSettings]:
     """Index `embeddings` (N, 128) float32 under inner product, with the cheapest settings that reach `recall`.
 
-    `queries` (Q, 128) float32 are user embeddings to measure with; without them item embeddings stand in. Returns the
-    index and its settings, whose `recall` is below the target only when no settings reach it. Raises InvalidInput for
-    an empty or ill-shaped array and ReleaseError for NaN or infinite numbers.
+    The embeddings go into the index in batches, each asked for once and dropped again. `queries` (Q, 128) float32 are
+    user embeddings to measure with; without them item embeddings stand in. Returns the index and its settings, whose
+    `recall` is below the target only when no settings reach it. Raises InvalidInput for an empty or ill-shaped array
+    and ReleaseError for NaN or infinite numbers.
     """
-    _check("embeddings", embeddings)
+    _check("embeddings", embeddings[:1])
     rng = np.random.default_rng(seed)
     pool = embeddings if queries is None or not len(queries) else queries
-    _check("queries", pool)
     sample = np.ascontiguousarray(pool[rng.permutation(len(pool))[:QUERIES]])
-    exact = exact_similarity(embeddings, sample, min(CANDIDATES_PER_USER, len(embeddings)))
+    _check("queries", sample)
     for factory in _factories(len(embeddings), exact_below):
-        index = _filled(factory, embeddings, rng)
+        index, exact = _filled(factory, embeddings, sample, rng)
         nprobe, reached = _cheapest(index, embeddings, sample, exact, recall)
         if reached >= recall:
             break
@@ -97,7 +107,12 @@ def exact_similarity(embeddings: np.ndarray, queries: np.ndarray, k: int) -> np.
     return similarity
 
 
-def measured_recall(rows: np.ndarray, embeddings: np.ndarray, queries: np.ndarray, exact: np.ndarray) -> float:
+def nearest_of(parts: Sequence[np.ndarray], k: int) -> np.ndarray:
+    """Of similarities (Q, m) in several parts, the k largest: (Q, k) float32, best first."""
+    return -np.sort(-np.concatenate(parts, axis=1), axis=1)[:, :k]
+
+
+def measured_recall(rows: np.ndarray, embeddings: Embeddings, queries: np.ndarray, exact: np.ndarray) -> float:
     """Share of the exact k nearest that `rows` (Q, k) contain; ties with the k-th count, duplicates do not."""
     found = 0
     for query, mine, best in zip(queries, rows, exact, strict=True):
@@ -125,18 +140,26 @@ def _factories(items: int, exact_below: int) -> list[str]:
     return [f"{coarse},{codes}" for codes in CODES]
 
 
-def _filled(factory: str, embeddings: np.ndarray, rng: np.random.Generator) -> faiss.Index:
+def _filled(
+    factory: str, embeddings: Embeddings, queries: np.ndarray, rng: np.random.Generator
+) -> tuple[faiss.Index, np.ndarray]:
+    """A trained index with all items, and the similarities of the exact k nearest of `queries`: (Q, k), best first."""
     index = faiss.index_factory(EMBEDDING_DIM, factory, faiss.METRIC_INNER_PRODUCT)
     if not index.is_trained:
         wanted = min(len(embeddings), TRAINING_VECTORS_PER_LIST * getattr(index, "nlist", 1))
         index.train(np.ascontiguousarray(embeddings[np.sort(rng.permutation(len(embeddings))[:wanted])]))
-    for start in range(0, len(embeddings), 1 << 18):
-        index.add(np.ascontiguousarray(embeddings[start : start + (1 << 18)]))
-    return index
+    k = min(CANDIDATES_PER_USER, len(embeddings))
+    exact = np.empty((len(queries), 0), np.float32)
+    for start in range(0, len(embeddings), BATCH):
+        batch = np.ascontiguousarray(embeddings[start : start + BATCH])
+        _check("embeddings", batch)
+        index.add(batch)
+        exact = nearest_of([exact, exact_similarity(batch, queries, min(k, len(batch)))], k)
+    return index, exact
 
 
 def _cheapest(
-    index: faiss.Index, embeddings: np.ndarray, queries: np.ndarray, exact: np.ndarray, target: float
+    index: faiss.Index, embeddings: Embeddings, queries: np.ndarray, exact: np.ndarray, target: float
 ) -> tuple[int, float]:
     """The smallest nprobe, in steps of about a fifth, whose recall reaches the target, and that recall."""
     lists, nprobe = getattr(index, "nlist", 1), 1

@@ -6,7 +6,7 @@ import pytest
 
 from trident.errors import InvalidInput, ReleaseError
 from trident.search import ItemIndex
-from trident_export.index import build_index, exact_similarity, measured_recall, search, write_index
+from trident_export.index import build_index, exact_similarity, measured_recall, nearest_of, search, write_index
 
 
 def unit(rows: int, seed: int) -> np.ndarray:
@@ -70,6 +70,43 @@ def test_the_written_file_serves_the_same_answers(large, tmp_path):
     expected = search(index, queries[:1], 50, nprobe=settings.nprobe)
     np.testing.assert_array_equal(rows, expected[0][0])
     np.testing.assert_allclose(similarity, expected[1][0])
+
+
+class Counting:
+    """Embeddings that note how often each row was asked for."""
+
+    def __init__(self, embeddings: np.ndarray) -> None:
+        self.embeddings, self.asked = embeddings, np.zeros(len(embeddings), int)
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def __getitem__(self, rows):
+        self.asked[rows] += 1
+        return self.embeddings[rows]
+
+
+def test_embeddings_that_come_in_batches_make_the_same_index(monkeypatch):
+    embeddings, queries = unit(6_000, 1), unit(100, 2)
+    whole, expected = build_index(embeddings, queries, exact_below=1_000)
+    monkeypatch.setattr("trident_export.index.BATCH", 700)
+    index, settings = build_index(Counting(embeddings), queries, exact_below=1_000)
+    assert (settings.nprobe, settings.recall) == (expected.nprobe, expected.recall)
+    np.testing.assert_array_equal(search(index, queries, 50, nprobe=310)[0], search(whole, queries, 50, nprobe=310)[0])
+
+
+def test_a_flat_index_asks_for_no_row_more_often_than_its_recall_needs(monkeypatch):
+    monkeypatch.setattr("trident_export.index.BATCH", 256)
+    counting = Counting(unit(1_000, 1))
+    build_index(counting, unit(1, 2))
+    assert counting.asked.max() <= 3  # the shape check, the index, and one query's recall
+    assert counting.asked.min() >= 1
+
+
+def test_the_exact_nearest_are_the_same_in_parts():
+    embeddings, queries = unit(900, 1), unit(5, 2)
+    parts = [exact_similarity(embeddings[a : a + 300], queries, 50) for a in (0, 300, 600)]
+    np.testing.assert_allclose(nearest_of(parts, 50), exact_similarity(embeddings, queries, 50), rtol=1e-6)
 
 
 def test_one_item_is_a_catalogue():

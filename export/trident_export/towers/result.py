@@ -28,6 +28,28 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class ItemEmbeddings:
+    """The embeddings of N items, each made when it is asked for: what an index of millions is filled from."""
+
+    model: TwoTowers
+    rows: np.ndarray  # (N, 40) float32
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, asked: slice | np.ndarray) -> np.ndarray:
+        """Embed a slice or an array of rows: (m, 128) float32 of unit length."""
+        numbers = np.arange(*asked.indices(len(self))) if isinstance(asked, slice) else np.asarray(asked)
+        parts = [np.empty((0, EMBEDDING_DIM), np.float32)]
+        with torch.inference_mode():
+            for start in range(0, len(numbers), ROWS_AT_ONCE):
+                part = numbers[start : start + ROWS_AT_ONCE]
+                rows = torch.from_numpy(np.ascontiguousarray(self.rows[part], np.float32))
+                parts.append(self.model.items(rows, torch.from_numpy(part)).numpy())
+        return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
 class Towers:
     """What training returns; everything here runs on the CPU."""
 
@@ -50,14 +72,11 @@ class Towers:
 
     def item_embeddings(self, item_rows: np.ndarray | None = None) -> np.ndarray:
         """Embed all items, from the rows of the training or from newer `item_rows` (N, 40) → (N, 128) float32."""
-        rows = self.item_rows if item_rows is None else item_rows
-        parts = [np.empty((0, EMBEDDING_DIM), np.float32)]
-        with torch.inference_mode():
-            for start in range(0, len(rows), ROWS_AT_ONCE):
-                items = torch.arange(start, min(start + ROWS_AT_ONCE, len(rows)))
-                part = torch.from_numpy(np.ascontiguousarray(rows[start : start + ROWS_AT_ONCE], np.float32))
-                parts.append(self.model.items(part, items).numpy())
-        return np.concatenate(parts)
+        return self.items(item_rows)[:]
+
+    def items(self, item_rows: np.ndarray | None = None) -> ItemEmbeddings:
+        """The same, made only for the rows that are asked for."""
+        return ItemEmbeddings(self.model, self.item_rows if item_rows is None else item_rows)
 
     @property
     def item_vectors(self) -> np.ndarray:

@@ -43,6 +43,13 @@ def test_a_user_without_history_gets_popular_items(world, towers):
     assert counts[np.argsort(-scores[0])[:K]].mean() > 1.5 * counts.mean()
 
 
+def test_items_embedded_in_parts_are_those_embedded_at_once(towers):
+    every, lazy = towers.item_embeddings(), towers.items()
+    assert len(lazy) == len(every)
+    np.testing.assert_allclose(lazy[np.array([5, 1])], every[[5, 1]], atol=1e-6)
+    np.testing.assert_allclose(np.concatenate([lazy[:7], lazy[7:]]), every, atol=1e-6)
+
+
 def test_embeddings_have_unit_length_for_any_row(towers):
     rows = np.array([[np.nan] * 40, [0] * 40, [1e30] * 40, [-1e30] * 40, [np.inf] * 40], np.float32)
     users = towers.user_embeddings(rows, np.zeros((5, 128), np.float32))
