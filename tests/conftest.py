@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from redis import Redis
+
+from trident.serving.redis import EmbeddedRedis
+from trident.state.connection import connect
 
 END = datetime(2026, 6, 1, tzinfo=timezone.utc)
 
@@ -38,3 +43,17 @@ def tiny_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def other_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another one for users of the same names: other items, towers, vocabulary and feature schema."""
     return build_tiny(tmp_path_factory.mktemp("release") / "other", seed=8)
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def client(embedded: EmbeddedRedis) -> Iterator[Redis]:
+    """A client of the embedded Redis, which is empty."""
+    with connect(embedded.url, 1.0) as client:
+        client.flushall()
+        yield client

@@ -16,11 +16,11 @@ from tritonclient.http.aio import InferenceServerClient as AsyncInferenceServerC
 from tritonclient.utils import InferenceServerException
 
 from trident.contract import RECOMMEND
+from trident.wire import Connection
 from trident_client.codec import Output, Tensors, infer_inputs
 from trident_client.errors import RecommenderError, ServerError, Unreachable, error_of, too_late
-from trident_client.wire import Connection
 
-PATH = f"/v2/models/{RECOMMEND.name}"
+MODELS = "/v2/models"
 JSON_BYTES = "Inference-Header-Content-Length"
 """Where the JSON ends and the tensors begin."""
 
@@ -38,11 +38,13 @@ class HttpTransport:
         self._idle: deque[Connection] = deque()
         self._closed = False
 
-    def infer(self, tensors: Tensors, seconds: float) -> Output:
-        """Ask `recommend`; raise one of our errors after at most `seconds`."""
-        body, json_bytes = InferenceServerClient.generate_request_body(infer_inputs(InferInput, tensors))
+    def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
+        """Ask `model` under the id `request`; raise one of our errors after at most `seconds`."""
+        body, json_bytes = InferenceServerClient.generate_request_body(
+            infer_inputs(InferInput, tensors), request_id=request
+        )
         headers = {} if json_bytes is None else {JSON_BYTES: str(json_bytes)}
-        response, content = self._ask(seconds, "POST", f"{PATH}/infer", body, headers)
+        response, content = self._ask(seconds, "POST", f"{MODELS}/{model}/infer", body, headers)
         if response.status != 200:
             raise error_of(str(response.status), _reason(content), self._url, seconds)
         header = response.getheader(JSON_BYTES)
@@ -55,7 +57,7 @@ class HttpTransport:
     def ready(self, seconds: float) -> bool:
         """Say whether `recommend` is ready there."""
         try:
-            return self._ask(seconds, "GET", f"{PATH}/ready")[0].status == 200
+            return self._ask(seconds, "GET", f"{MODELS}/{RECOMMEND.name}/ready")[0].status == 200
         except RecommenderError:
             return False
 
@@ -103,10 +105,10 @@ class AsyncHttpTransport:
         self._url = url
         self._opened: AsyncInferenceServerClient | None = None
 
-    async def infer(self, tensors: Tensors, seconds: float) -> Output:
-        """Ask `recommend`; raise one of our errors after at most `seconds`."""
+    async def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
+        """Ask `model` under the id `request`; raise one of our errors after at most `seconds`."""
         inputs = infer_inputs(InferInput, tensors)
-        result = await self._within(seconds, self._client().infer(RECOMMEND.name, inputs))
+        result = await self._within(seconds, self._client().infer(model, inputs, request_id=request))
         return result.as_numpy
 
     async def ready(self, seconds: float) -> bool:

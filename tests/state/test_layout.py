@@ -4,16 +4,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trident.errors import InvalidInput
-from trident.state.layout import UserRow, pack_embedding, pack_row, unpack_embedding, unpack_row
+from trident.state.layout import UserRow, pack_embedding, pack_row, taste_mark, unpack_embedding, unpack_row
 
 SPACE, OTHER = "00112233445566ff", "00112233445566fe"
 EMBEDDING = np.linspace(-1, 1, 128, dtype=np.float32)
 
 
 def test_an_embedding_survives():
-    value = pack_embedding(EMBEDDING, SPACE)
-    assert len(value) == 16 + 512 + 4
-    assert np.array_equal(unpack_embedding(value, SPACE), EMBEDDING)
+    value = pack_embedding(EMBEDDING, SPACE, 2**32 - 1)
+    assert len(value) == 20 + 512 + 4
+    found = unpack_embedding(value, SPACE)
+    assert np.array_equal(found.vector, EMBEDDING)
+    assert found.taste == 2**32 - 1
+
+
+def test_the_mark_of_a_taste_knows_items_and_order():
+    tastes = [(), (b"a",), (b"a", b"b"), (b"b", b"a"), (b"ab",), (b"a", b"")]
+    assert len({taste_mark(taste) for taste in tastes}) == len(tastes)
 
 
 def test_a_row_survives_with_its_gaps():
@@ -30,18 +37,18 @@ def test_unknown_region_and_age_survive():
 
 
 def test_another_space_is_refused():
-    assert unpack_embedding(pack_embedding(EMBEDDING, SPACE), OTHER) is None
+    assert unpack_embedding(pack_embedding(EMBEDDING, SPACE, 0), OTHER) is None
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_an_embedding_that_is_not_finite_is_refused(wrong):
     embedding = EMBEDDING.copy()
     embedding[5] = wrong
-    assert unpack_embedding(pack_embedding(embedding, SPACE), SPACE) is None
+    assert unpack_embedding(pack_embedding(embedding, SPACE, 0), SPACE) is None
 
 
 def test_every_cut_and_every_flipped_byte_is_refused():
-    value = pack_embedding(EMBEDDING, SPACE)
+    value = pack_embedding(EMBEDDING, SPACE, 7)
     assert all(unpack_embedding(value[:n], SPACE) is None for n in range(len(value)))
     for i in range(len(value)):
         damaged = bytearray(value)

@@ -45,11 +45,13 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def made(folder: Path, created: str, age: int) -> Release:
     """A release with two items and ten users of one age; the even ones liked item b, then a."""
-    sizes = {"features": (2, 40), "vectors": (2, 128), "blocked": (2, 1), "popular": (1,)}
+    sizes = {"features": (2, 40), "vectors": (2, 128), "blocked": (2, 1), "popular": (1, 1)}
     columns = {name: np.zeros(sizes.get(name, 2), dtype) for name, dtype in ITEM_COLUMNS.items()}
     write_items(folder / "items", ["a", "b"], ["", ""], [], **columns)
     history = np.full((USERS, 50), -1)
     history[::2, :2] = 0, 1
+    history_at = np.zeros((USERS, 50))
+    history_at[::2, :2] = 901, 900
     write_users(
         folder / "users",
         [f"u{n}" for n in range(USERS)],
@@ -58,6 +60,7 @@ def made(folder: Path, created: str, age: int) -> Release:
         region=np.zeros(USERS),
         age=np.full(USERS, age),
         history=history,
+        history_at=history_at,
     )
     vocabulary = Vocabulary(regions=("NO",)).to_dict()
     return Release(folder, Manifest(created, SPACE, SCHEMA, 1_000, 2, USERS, vocabulary, {}))
@@ -94,6 +97,14 @@ def test_every_user_gets_row_and_history_newest_first(first, server, store):
     assert (state.row.as_of, state.row.region, state.row.age) == (1_000, "NO", 30)
     np.testing.assert_array_equal(state.row.features, np.full(40, 30, np.float32))
     assert (state.history, other.history) == ((b"a", b"b"), ())
+
+
+def test_what_was_liked_since_a_releases_data_ended_stays_on_top(first, second, server, store):
+    push(first, server)
+    store.zadd("user_history:u4", {"b": 950, "new": 960})
+    push(second, server)
+    (state,) = UserStore(store, SPACE, SCHEMA).read(["u4"], [0], 1)
+    assert state.history == (b"new", b"b", b"a")
 
 
 def test_a_second_push_of_the_same_release_writes_nothing(first, server):
@@ -135,7 +146,8 @@ def test_progress_counts_rows_up_to_all(first, server, store):
 
 def test_a_release_without_users_is_loaded_at_once(first, server, store):
     empty = first.folder.parent / "empty"
-    columns = {"features": np.zeros((0, 40)), "region": [], "age": [], "history": np.zeros((0, 50))}
+    wide = dict.fromkeys(("history", "history_at"), np.zeros((0, 50)))
+    columns = {"features": np.zeros((0, 40)), "region": [], "age": [], **wide}
     write_users(empty, [], np.zeros(40, np.float32), **columns)
     assert push_users(UserRows.open(empty), replace(first, manifest=first.manifest), server.url) == 0
     assert store.exists(LOADED)

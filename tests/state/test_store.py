@@ -5,25 +5,11 @@ import pytest
 
 from trident.errors import Unavailable
 from trident.rules import DAY
-from trident.serving.redis import EmbeddedRedis
 from trident.state.layout import UserRow, pack_embedding, pack_row
 from trident.state.store import UserStore, connect
 
 SPACE, SCHEMA = "00112233445566ff", "aabbccddeeff0011"
 NOW, WEEK = 1_700_000_000, 7 * DAY
-
-
-@pytest.fixture(scope="module")
-def running():
-    with EmbeddedRedis() as redis:
-        yield redis
-
-
-@pytest.fixture
-def client(running):
-    client = connect(running.url, 1.0)
-    client.flushall()
-    return client
 
 
 @pytest.fixture
@@ -46,9 +32,9 @@ def test_a_user_of_whom_nothing_is_known_has_an_empty_state(store):
 def test_everything_that_is_known_comes_in_one_read(store, client):
     row = UserRow(np.arange(40, dtype=np.float32), NOW, "FR", 30)
     client.set(f"user_feat:{SCHEMA}:u1", pack_row(row, SCHEMA))
-    client.rpush("user_history:u1", "new", "old")
+    client.zadd("user_history:u1", {"old": NOW - 9, "new": NOW - 1})
     embedding = np.linspace(0, 1, 128, dtype=np.float32)
-    store.cache_embeddings(["u1"], embedding[None])
+    store.cache_embeddings(["u1"], [(b"new", b"old")], embedding[None])
     store.record_shown([("u1", NOW, [b"a", b"b"])], WEEK, 100)
     state, other = store.read(["u1", "u2"], [NOW, NOW], WEEK)
     assert np.array_equal(state.row.features, row.features)
@@ -60,7 +46,16 @@ def test_everything_that_is_known_comes_in_one_read(store, client):
     assert 0 < client.ttl("recent_items:u1") <= WEEK
 
 
-@pytest.mark.parametrize("value", [b"", b"junk", pack_embedding(np.zeros(128), "ff" * 8)])
+def test_an_embedding_holds_only_for_the_history_that_it_was_computed_from(store, client):
+    client.zadd("user_history:u1", {"a": NOW - 9, "b": NOW - 1})
+    for history, holds in {(b"b", b"a"): True, (b"a", b"b"): False, (b"b",): False, (): False}.items():
+        store.cache_embeddings(["u1"], [history], np.ones((1, 128), np.float32))
+        (state,) = store.read(["u1"], [NOW], WEEK)
+        assert (state.embedding is not None) == holds
+        assert not state.embedding_refused
+
+
+@pytest.mark.parametrize("value", [b"", b"junk", pack_embedding(np.zeros(128), "ff" * 8, 0)])
 def test_an_embedding_that_is_damaged_or_foreign_is_refused_and_told(store, client, value):
     client.set(f"user_emb:{SPACE}:u1", value)
     (state,) = store.read(["u1"], [NOW], WEEK)
@@ -96,7 +91,7 @@ def test_a_redis_that_is_gone_is_told_at_once(url):
         store.read(["u1"], [NOW], WEEK)
     with pytest.raises(Unavailable):
         store.record_shown([("u1", NOW, [b"a"])], WEEK, 3)
-    store.cache_embeddings(["u1"], np.zeros((1, 128), np.float32))
+    store.cache_embeddings(["u1"], [()], np.zeros((1, 128), np.float32))
     assert time.perf_counter() - started < 0.5
 
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from trident.contract import ModelContract
 from trident.release import Release
 from trident.requests import Tensors
-
-Infer = Callable[[ModelContract, Tensors], Tensors]
-"""Runs another model of the same release; raises Unavailable when it cannot."""
+from trident.stages.host import Host
 
 
 class Stage(Protocol):
     """A step of the ensemble without anything of Triton."""
 
     @classmethod
-    def open(cls, release: Release, infer: Infer) -> Callable[..., Tensors]:
-        """Open the files it needs; `infer` is kept by stages that ask another model.
+    def open(cls, release: Release, host: Host) -> Callable[..., Tensors]:
+        """Open the files it needs and keep what it needs of `host`; what has a `close` wants to be closed.
 
         What comes back computes the outputs of the stage's contract from its inputs, given by name; axis 0 is the user.
         """

@@ -1,6 +1,6 @@
 """The binary values in Redis: fixed layouts with magic, version, dims and CRC-32, little-endian, never pickle.
 
-    user_emb:{space}:{user}    "TRUE" version dims | space | dims × float32 | crc
+    user_emb:{space}:{user}    "TRUE" version dims | space taste | dims × float32 | crc
     user_feat:{schema}:{user}  "TRUF" version dims | schema as_of region age | dims × float32 | crc
 
 A value that is truncated, damaged, not finite or of another embedding space or feature schema decodes to None.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,10 @@ from trident.errors import InvalidInput
 
 VERSION = 1
 EMBEDDING_TTL = 3600  # seconds
-_EMBEDDING = struct.Struct("<4sHH8s")
+ROW_TTL = EMBEDDING_TTL + 600
+"""Seconds that a row from elsewhere stays: longer than an embedding, because every request needs the row."""
+
+_EMBEDDING = struct.Struct("<4sHH8sI")
 _ROW = struct.Struct("<4sHH8sq2sh")
 _CRC = struct.Struct("<I")
 
@@ -34,17 +38,30 @@ class UserRow:
     age: int = -1
 
 
-def pack_embedding(embedding: np.ndarray, space: str) -> bytes:
-    """Encode a (128,) float32 embedding of the embedding space `space` (16 hex digits)."""
-    return _seal(_EMBEDDING.pack(b"TRUE", VERSION, EMBEDDING_DIM, bytes.fromhex(space)), embedding)
+@dataclass(frozen=True)
+class CachedEmbedding:
+    """A user's embedding (128,) float32 and the mark of the taste that it was computed from."""
+
+    vector: np.ndarray
+    taste: int
 
 
-def unpack_embedding(value: bytes | None, space: str) -> np.ndarray | None:
+def taste_mark(history: Sequence[bytes]) -> int:
+    """A CRC-32 of item ids in their order: an embedding holds only for the history that it was computed from."""
+    return zlib.crc32(b"\0".join(history))  # no id has a control character
+
+
+def pack_embedding(embedding: np.ndarray, space: str, taste: int) -> bytes:
+    """Encode a (128,) float32 embedding of the embedding space `space` (16 hex digits) and its `taste_mark`."""
+    return _seal(_EMBEDDING.pack(b"TRUE", VERSION, EMBEDDING_DIM, bytes.fromhex(space), taste), embedding)
+
+
+def unpack_embedding(value: bytes | None, space: str) -> CachedEmbedding | None:
     """Decode an embedding, or None unless it is whole, finite and of this space."""
     opened = _open(value, _EMBEDDING, b"TRUE", EMBEDDING_DIM, space)
     if opened is None or not np.isfinite(opened[1]).all():
         return None
-    return opened[1]
+    return CachedEmbedding(opened[1], opened[0][0])
 
 
 def pack_row(row: UserRow, schema: str) -> bytes:

@@ -1,7 +1,8 @@
 """Loading the user rows of a release into Redis: packed, pipelined, once per release, and on from where it stopped.
 
 One key says what Redis holds: the release's mark alone when all of its rows are there, else the mark and how many are.
-Of two releases that were pushed in turn, each of them in part, none is taken for whole.
+Of two releases that were pushed in turn, each of them in part, none is taken for whole. A user's history is merged with
+what feedback has added since the release's data ended.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from trident.contract import USER_ENCODER
 from trident.errors import ReleaseError, Unavailable
 from trident.release import Manifest, Release
 from trident.repository import serving_release
+from trident.state.consumed import add_consumed
+from trident.state.history import add_taste
+from trident.state.keys import key
 from trident.state.layout import UserRow, pack_row
 from trident.state.store import connect
 from trident.users import UserRows
@@ -80,9 +84,13 @@ def _write(client: redis.Redis, users: UserRows, release: Release, rows: range) 
         code = int(users.region[row])
         region = regions[code] if 0 <= code < len(regions) else ""
         value = UserRow(users.features[row], manifest.as_of, region, int(users.age[row]))
-        pipe.set(f"user_feat:{manifest.feature_schema}:{user}", pack_row(value, manifest.feature_schema))
-        history = users.history[row]
-        pipe.delete(f"user_history:{user}", f"user_emb:{manifest.embedding_space}:{user}")
-        if (known := history[history >= 0]).size:
-            pipe.rpush(f"user_history:{user}", *release.items.ids.take(known))
+        pipe.set(key("user_feat", manifest.feature_schema, user), pack_row(value, manifest.feature_schema))
+        pipe.delete(key("user_emb", manifest.embedding_space, user))
+        known = users.history[row] >= 0
+        if known.any():
+            items = release.items.ids.take(users.history[row][known])
+            add_taste(pipe, user, dict(zip(items, users.history_at[row][known].tolist(), strict=True)))
+        consumed, times = users.consumed.of(row)
+        if len(consumed):
+            add_consumed(pipe, user, dict(zip(release.items.ids.take(consumed), times.tolist(), strict=True)))
     pipe.execute()

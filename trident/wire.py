@@ -1,7 +1,7 @@
 """A kept-alive HTTP/1.1 connection on which everything ends at a deadline: connecting, sending and reading together.
 
 The blocking client of tritonclient keeps a gevent hub per thread, which outlives the thread with its file descriptors,
-and its time-outs hold for each packet alone; this is the standard library.
+and its time-outs hold for each packet alone; this is the standard library. The server asks Feast through it too.
 """
 
 from __future__ import annotations
