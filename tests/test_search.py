@@ -1,0 +1,116 @@
+"""The search returns as many allowed items as there are, whatever the filter leaves."""
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trident import search
+from trident.search import ItemIndex, allowed_rows
+
+N, K = 6000, 500
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return unit(rng.normal(size=(40, 128))[rng.integers(0, 40, N)] + 0.7 * rng.normal(size=(N, 128)))
+
+
+@pytest.fixture(scope="module")
+def index(vectors, tmp_path_factory) -> ItemIndex:
+    made = faiss.index_factory(128, "IVF128,SQ8", faiss.METRIC_INNER_PRODUCT)
+    made.train(vectors)
+    made.add(vectors)
+    path: Path = tmp_path_factory.mktemp("index") / "index.faiss"
+    faiss.write_index(made, str(path))
+    return ItemIndex.open(path, 4, N)
+
+
+def found_among(index: ItemIndex, query: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return index.search(query, K, np.packbits(allowed, bitorder="little"), int(allowed.sum()))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 4), st.booleans())
+def test_as_many_allowed_items_come_as_there_are_and_none_twice(index, vectors, seed, zeros, near):
+    """`zeros` is how rare allowed items are, from all to 1 of 10,000, spread evenly or `near` one point."""
+    rng = np.random.default_rng(seed)
+    share = 10**-zeros
+    if near:
+        likeness = vectors @ vectors[rng.integers(N)]
+        allowed = likeness >= np.quantile(likeness, 1 - share)
+    else:
+        allowed = rng.random(N) < share
+    rows, similarity = found_among(index, vectors[rng.integers(N)], allowed)
+    wanted = min(K, int(allowed.sum()))
+    assert (rows[:wanted] >= 0).all()
+    assert (rows[wanted:] == -1).all()
+    assert allowed[rows[:wanted]].all()
+    assert len(np.unique(rows[:wanted])) == wanted
+    assert (np.diff(similarity[:wanted]) <= 0).all()
+    assert np.isnan(similarity[wanted:]).all()
+
+
+def test_few_allowed_items_are_compared_as_the_lists_would(index, vectors, monkeypatch):
+    allowed = np.zeros(N, bool)
+    allowed[:: N // 50] = True
+    exact, near = found_among(index, vectors[1], allowed)
+    monkeypatch.setattr(search, "MOST_EXACT", 0)
+    read, likeness = found_among(index, vectors[1], allowed)
+    assert exact.tolist() == read.tolist()
+    assert near == pytest.approx(likeness, abs=1e-5, nan_ok=True)
+
+
+def test_a_filter_costs_little_recall(index, vectors):
+    rng = np.random.default_rng(1)
+    for share in (0.5, 0.2):
+        allowed, recalls = rng.random(N) < share, []
+        for query in vectors[:20]:
+            best = np.argsort(-np.where(allowed, vectors @ query, -9))[:100]
+            recalls.append(np.isin(best, found_among(index, query, allowed)[0]).mean())
+        assert np.mean(recalls) > 0.95
+
+
+def test_more_lists_are_read_only_as_far_as_that_is_affordable(index, monkeypatch):
+    assert [index._nprobe(count) for count in (N, N // 2, N // 100, 0)] == [4, 8, 128, 128]
+    monkeypatch.setattr(search, "MOST_READ", N // 4)
+    assert [index._nprobe(count) for count in (N, N // 2, N // 100)] == [4, 8, 32]
+
+
+def test_the_similarity_of_an_item_is_that_of_the_search(index, vectors):
+    rows, similarity = found_among(index, vectors[9], np.ones(N, bool))
+    assert index.similarity(vectors[9], rows) == pytest.approx(similarity, abs=1e-5)
+
+
+def test_set_bits_are_found_in_a_bitmap_of_any_length():
+    for n in (1, 8, 13, 300):
+        allowed = np.random.default_rng(n).random(n) < 0.3
+        assert allowed_rows(np.packbits(allowed, bitorder="little")).tolist() == np.flatnonzero(allowed).tolist()
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF16,SQ8"])
+def test_a_similarity_is_the_same_number_in_any_company(factory):
+    rng = np.random.default_rng(3)
+    vectors, query = rng.normal(size=(2, 1_000, 128)).astype(np.float32)
+    made = faiss.index_factory(128, factory, faiss.METRIC_INNER_PRODUCT)
+    made.train(vectors)
+    made.add(vectors)
+    if factory != "Flat":
+        made.make_direct_map(True)
+    index = ItemIndex(made, 16)
+    rows = rng.permutation(1_000)[:317]
+    together, scanned = index.similarity(query[0], rows), index.scanned(query[0], rows)
+    for n in (0, 100, 316):
+        assert index.similarity(query[0], rows[n : n + 1]) == together[n]
+        assert index.scanned(query[0], rows[n : n + 1]) == scanned[n]
+    found, near = index.search(query[0], 1_000, np.full(125, 255, np.uint8), 1_000)
+    np.testing.assert_array_equal(index.scanned(query[0], found), near)
+    np.testing.assert_allclose(together, scanned, atol=1e-4)
