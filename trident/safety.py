@@ -2,17 +2,24 @@
 
 The search uses it as a bitmap over all items, the business rules use it again on the few items at the end. A viewer
 of unknown age sees only items without an age limit, and one of unknown region only items that are blocked nowhere.
+Changes of items that Redis tells of count from the next question on; a bitmap changes only when it is asked for, never
+under a search.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import weakref
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from trident.contract import UNKNOWN_REGION, UNLISTED_REGION
 from trident.items import REGIONS_PER_WORD, ItemColumns
+from trident.live.columns import LiveColumns, Visibility
+from trident.live.follower import Follower
+from trident.release import Release
+from trident.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -23,45 +30,118 @@ class AllowedItems:
     in_stock: int  # of all items
     region_allowed: int  # of those in stock
     safe: int  # of those allowed in the region
+    as_of: int = 0  # changes of items that this has seen
 
 
-@dataclass(frozen=True)
 class Safety:
-    """The filters over the item columns; bitmaps are kept per region and age bracket."""
+    """The filters over the item columns; bitmaps are kept per region and age bracket, and follow what changes."""
 
-    items: ItemColumns
-    _kept: dict[tuple[int, int], AllowedItems] = field(default_factory=dict)
+    def __init__(self, items: ItemColumns, age_limit: np.ndarray | None = None) -> None:
+        """`age_limit` (n,) uint8 stands in for the column of the items, see `trident.rules.never`."""
+        self.items = items
+        self.age_limit = items.age_limit if age_limit is None else age_limit
+        self._columns = LiveColumns(Visibility.over(items))
+        self._follower: Follower | None = None
+        self._kept: dict[tuple[int, int], AllowedItems] = {}
+
+    @classmethod
+    def live(cls, release: Release, settings: Settings, age_limit: np.ndarray | None = None) -> Safety:
+        """The filters of `release` that follow the item changes in the Redis of `settings` until `close`."""
+        safety = cls(release.items, age_limit)
+        safety._follower = Follower.of(release, safety._columns, settings)
+        weakref.finalize(safety, safety._follower.stop_soon)  # when nobody closed it
+        return safety
+
+    def close(self) -> None:
+        """Follow no longer."""
+        if self._follower:
+            self._follower.stop()
+
+    @property
+    def stale(self) -> bool:
+        """Whether changes may be missing for longer than the settings allow."""
+        return self._follower is not None and self._follower.stale
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long ago all changes were known: 0 without any to follow, infinite when they never were."""
+        return self._follower.lag_seconds if self._follower else 0.0
+
+    @property
+    def applied(self) -> int:
+        """Changes of items so far; one that says what is so already does not count."""
+        return self._columns.end
 
     def allowed(self, region: int, age: int) -> AllowedItems:
         """What a viewer in `region`, a code as in `viewer_region`, of `age` years (-1 unknown) may see."""
         key = (region, int(np.searchsorted(self._limits, max(age, 0), side="right")))
-        if key not in self._kept:
-            self._kept[key] = self._count(region, age)
-        return self._kept[key]
+        with self._columns.lock:
+            kept = self._kept.get(key)
+            if kept is None or kept.as_of < self._columns.start:
+                kept = self._count(region, age)
+            elif kept.as_of < self._columns.end:
+                kept = self._follow(kept, region, age)
+        self._kept[key] = kept
+        return kept
 
     def passes(self, rows: np.ndarray, region: int, age: int) -> np.ndarray:
         """Of `rows` (m,) int64, all of them valid rows: which may be shown, (m,) bool."""
-        items = self.items
-        safe = items.in_stock[rows] & ~items.flagged[rows] & (items.age_limit[rows] <= max(age, 0))
-        return safe & ~self._blocked(items.blocked[rows], region)
+        return self.steps(rows, region, age)[-1]
+
+    def steps(self, rows: np.ndarray, region: int, age: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of `rows` (m,): which are in stock, which of them allowed in the region, which of those safe: (m,) bool."""
+        return self._steps(self.look(rows), self.age_limit[rows], region, age)
+
+    def look(self, rows: np.ndarray) -> Visibility:
+        """What holds of `rows` (m,) now."""
+        with self._columns.lock:
+            return self._columns.now.take(rows)
 
     @cached_property
     def _limits(self) -> np.ndarray:
-        return np.unique(self.items.age_limit)
-
-    @staticmethod
-    def _blocked(words: np.ndarray, region: int) -> np.ndarray:
-        if region == UNKNOWN_REGION:
-            return words.any(axis=1)
-        if region == UNLISTED_REGION:
-            return np.zeros(len(words), bool)
-        word, bit = divmod(region, REGIONS_PER_WORD)
-        return (words[:, word] >> np.uint64(bit) & np.uint64(1)).astype(bool)
+        return np.unique(self.age_limit)
 
     def _count(self, region: int, age: int) -> AllowedItems:
-        items = self.items
-        in_stock = np.asarray(items.in_stock)
-        here = in_stock & ~self._blocked(items.blocked, region)
-        safe = here & ~items.flagged & (items.age_limit <= max(age, 0))
-        bitmap = np.packbits(safe, bitorder="little")
-        return AllowedItems(bitmap, int(in_stock.sum()), int(here.sum()), int(safe.sum()))
+        steps = self._steps(self._columns.now, self.age_limit, region, age)
+        in_stock, here, safe = map(_total, steps)
+        return AllowedItems(np.packbits(steps[-1], bitorder="little"), in_stock, here, safe, self._columns.end)
+
+    def _follow(self, kept: AllowedItems, region: int, age: int) -> AllowedItems:
+        """Bring a bitmap and its counts up to date, for the rows that changed alone."""
+        changed = self._columns.since(kept.as_of)
+        limits = self.age_limit[changed.rows]
+        before = self._steps(changed.values, limits, region, age)
+        now = self._steps(self._columns.now.take(changed.rows), limits, region, age)
+        set_bits(kept.bitmap, changed.rows, now[-1])
+        in_stock, here, safe = (_total(n) - _total(b) for n, b in zip(now, before, strict=True))
+        return AllowedItems(
+            kept.bitmap, kept.in_stock + in_stock, kept.region_allowed + here, kept.safe + safe, self._columns.end
+        )
+
+    @staticmethod
+    def _steps(
+        items: Visibility, age_limit: np.ndarray, region: int, age: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of m items: which are in stock, which of them allowed in the region, which of those safe: (m,) bool each."""
+        here = items.in_stock & ~_blocked(items, region)
+        return items.in_stock, here, here & ~items.flagged & (age_limit <= max(age, 0))
+
+
+def _blocked(items: Visibility, region: int) -> np.ndarray:
+    if region == UNKNOWN_REGION:
+        return items.blocked.any(axis=1) | items.elsewhere
+    if region == UNLISTED_REGION:
+        return items.elsewhere
+    word, bit = divmod(region, REGIONS_PER_WORD)
+    return (items.blocked[:, word] >> np.uint64(bit) & np.uint64(1)).astype(bool)
+
+
+def set_bits(bitmap: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
+    """Set the bits of distinct `rows` (m,) in a bitmap, lowest bit first, to `values` (m,) bool."""
+    where, masks = rows >> 3, (1 << (rows & 7)).astype(np.uint8)
+    np.bitwise_or.at(bitmap, where, masks)
+    np.bitwise_xor.at(bitmap, where[~values], masks[~values])
+
+
+def _total(mask: np.ndarray) -> int:
+    return int(mask.sum())
