@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from trident.settings import REDIS
+
 LOOPBACK = ("localhost", "[::1]")
 
 
@@ -22,6 +24,7 @@ class RunningServer:
     grpc: str
     redis_url: str
     pid: int
+    feature_source: str = REDIS
 
 
 @contextlib.contextmanager

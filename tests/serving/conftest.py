@@ -53,6 +53,13 @@ def slow(tmp_path: Path) -> Path:
     return write_model(tmp_path, "import time\ntime.sleep(60)\n" + MODEL)
 
 
+@pytest.fixture
+def patient(tmp_path: Path) -> Path:
+    """A model repository whose one model takes two seconds to answer."""
+    source = MODEL.replace("(self, requests):\n", "(self, requests):\n        time.sleep(2)\n")
+    return write_model(tmp_path, "import time\n" + source)
+
+
 @pytest.fixture(scope="session")
 def request_two() -> dict[str, object]:
     """A request to `double` as JSON."""

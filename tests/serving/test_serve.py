@@ -16,6 +16,7 @@ import pytest
 import tritonclient.grpc as grpcclient
 
 from trident.errors import ReleaseError, SetupError, Unavailable
+from trident.serving import stubs
 from trident.serving.ports import Ports
 from trident.serving.round_trip import check_round_trip
 from trident.serving.serve import Serving, require_repository, serving
@@ -134,6 +135,20 @@ def test_a_signal_ends_it_in_good_order_and_leaves_nothing(double: Path, request
         assert shared_memory(said["prefix"])
         process.send_signal(number)
         process.send_signal(number)
+        assert process.wait(20) == 0
+        assert left_over(said) == []
+
+
+def test_a_killed_python_process_is_started_again_and_the_user_sees_it(double: Path, request_two: dict) -> None:
+    with driver(double, request_two) as (process, said):
+        time.sleep(0.3)  # it has looked once
+        ((stub, _),) = stubs.living(said["pids"][0]).items()
+        os.kill(stub, signal.SIGKILL)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "trident: double 1: a process has died; starting it again\n"
+        assert "trident: double 1: answers again after" in process.stderr.readline()
+        assert ask(said["http"], request_two) == [2.0, 4.0]
+        process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         assert left_over(said) == []
 

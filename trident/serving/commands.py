@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trident.live import commands as live
 from trident.locations import DEFAULT_REPOSITORY
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this package."""
     app.command()(serve)
     app.command()(doctor)
+    live.register(app)
 
 
 def serve(
@@ -30,6 +32,9 @@ def serve(
     redis_url: Annotated[
         str | None, typer.Option(envvar="REDIS_URL", help="A running Redis; without it an embedded one is started.")
     ] = None,
+    feature_source: Annotated[
+        str, typer.Option(envvar="FEATURE_SOURCE", help="Where user rows come from: redis, or feast://host:port.")
+    ] = "redis",
     log_file: Annotated[Path | None, typer.Option(help="Keep Triton's log here.")] = None,
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait until the models are ready.")] = 120.0,
 ) -> None:
@@ -39,7 +44,8 @@ def serve(
 
     typer.echo(f"starting Redis and Triton with {repository} ...", err=True)
     ports = Ports(http_port, grpc_port, metrics_port)
-    serve_until_stopped(serving(repository, redis_url, ports, log=log_file, patience=patience), _announce)
+    running = serving(repository, redis_url, ports, feature_source=feature_source, log=log_file, patience=patience)
+    serve_until_stopped(running, _announce)
     typer.echo("stopped", err=True)
 
 

@@ -9,10 +9,11 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from trident.errors import SetupError, Unavailable
+from trident.errors import SetupError, TridentError, Unavailable
 from trident.serving.log import last_lines
 from trident.serving.process import Child
 from trident.serving.wheel import INSTALL
+from trident.state.url import is_cluster, without_password
 
 LONGEST_SOCKET_PATH = 107  # bytes, a limit of the kernel
 
@@ -88,17 +89,15 @@ def require_answer(url: str, patience: float = 3.0) -> None:
     """Raise SetupError unless the Redis at `url` answers within `patience` seconds; the text hides the password."""
     try:
         import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
+
+        from trident.state.connection import connect
     except ModuleNotFoundError:
         raise SetupError(f"the Redis client is not installed: {INSTALL}") from None
     try:
-        client = redis.Redis.from_url(
-            url, socket_timeout=patience, socket_connect_timeout=patience, retry=Retry(NoBackoff(), 0)
-        )
-        with client:
-            client.ping()
-    except (redis.RedisError, ValueError, OSError) as error:
+        with connect(url, patience) as client:  # of a cluster that asks for its map
+            if not is_cluster(url):
+                client.ping()
+    except (redis.RedisError, OSError, TridentError) as error:
         raise SetupError(
             f"Redis at {without_password(url)} does not answer ({_reason(error, url)}): "
             "check REDIS_URL or --redis-url, or leave both out to use the embedded one"
@@ -109,13 +108,6 @@ def _reason(error: Exception, url: str) -> str:
     """The error's first line, without a password that it may quote."""
     lines = str(error).replace(url, without_password(url)).splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def without_password(url: str) -> str:
-    """The URL with its user and password left out."""
-    scheme, mark, rest = url.partition("://")
-    _, at, tail = rest.rpartition("@")
-    return f"{scheme}{mark}{tail}" if at else url
 
 
 def _private_folder() -> tempfile.TemporaryDirectory[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -13,18 +14,21 @@ from pathlib import Path
 from trident import contract
 from trident.errors import ReleaseError, Unavailable
 from trident.running import RunningServer, announced
+from trident.serving.healing import Healer, Say
 from trident.serving.ports import Ports
 from trident.serving.process import Child
 from trident.serving.redis import EmbeddedRedis, require_answer
 from trident.serving.round_trip import Body, check_round_trip, sample
 from trident.serving.signals import Interrupted, interruptible
 from trident.serving.triton import TritonServer
+from trident.settings import REDIS
+from trident.state.feast import feast_address, require_feast
 
-MODELS = (contract.USER_TOWER.name, contract.RECOMMEND.name)
+MODELS = (contract.USER_TOWER.name, contract.FEEDBACK.name, contract.RECOMMEND.name)
 """Loaded by name; the ensemble brings its steps along, and `user_tower` is asked by one of them."""
 
 Hook = Callable[[Path, str], object]
-"""What runs between Redis and Triton: (repository, redis_url)."""
+"""What puts user rows into Redis before Triton starts: (repository, redis_url); not asked where Feast has them."""
 
 
 def load_user_rows(repository: Path, redis_url: str) -> object:
@@ -32,6 +36,10 @@ def load_user_rows(repository: Path, redis_url: str) -> object:
     from trident.state.load import load_users
 
     return load_users(repository, redis_url)
+
+
+def _to_stderr(text: str) -> None:
+    print(f"trident: {text}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -63,21 +71,31 @@ class Serving:
             if child.death:
                 raise self.triton.failure(child.death) if child is self.triton.child else _died(child)
 
-    def supervise(self, interval: float = 0.2) -> None:
-        """Block until a process dies, looking every `interval` seconds; raise then as `check` does."""
-        while True:
-            self.check()
-            time.sleep(interval)
+    def supervise(self, say: Say, interval: float = 0.2) -> None:
+        """Block until a process that we started dies, looking every `interval` seconds; raise then as `check` does.
+
+        Python processes of the server that die meanwhile are started again; `say` is told, a line at a time.
+        """
+        healer = Healer(self.triton.child.pid, self.triton.repository, self.http, say)
+        try:
+            while True:
+                self.check()
+                healer.look()
+                time.sleep(interval)
+        finally:
+            healer.stop()
 
 
-def serve_until_stopped(context: AbstractContextManager[Serving], announce: Callable[[Serving], object]) -> None:
+def serve_until_stopped(
+    context: AbstractContextManager[Serving], announce: Callable[[Serving], object], say: Say = _to_stderr
+) -> None:
     """Enter `context`, announce what runs and watch it until SIGINT, SIGTERM or SIGHUP ends it in good order.
 
-    When a process dies everything is stopped and Unavailable says which and why.
+    When the server or Redis dies everything is stopped and Unavailable says which and why.
     """
     with contextlib.suppress(Interrupted), interruptible(), context as running:
         announce(running)
-        running.supervise()
+        running.supervise(say)
 
 
 def _died(child: Child) -> Unavailable:
@@ -90,6 +108,7 @@ def serving(
     redis_url: str | None = None,
     ports: Ports | None = None,
     *,
+    feature_source: str = REDIS,
     models: Sequence[str] = MODELS,
     probe: str = contract.RECOMMEND.name,
     before_start: Hook | None = load_user_rows,
@@ -99,32 +118,36 @@ def serving(
 ) -> Iterator[Serving]:
     """Serve `repository` on 127.0.0.1 and yield the addresses; nothing is left running afterwards.
 
-    Without `redis_url` an embedded Redis is started. `ports` default to free ones. `request` is the first request sent
-    to `probe`, by default one that `recommend` understands. Raises ReleaseError when there is nothing to serve,
-    SetupError when this machine lacks something, Unavailable when a part does not come up within `patience` seconds.
+    Without `redis_url` an embedded Redis is started. `ports` default to free ones. `feature_source` is as in the
+    settings. `request` is the first request sent to `probe`, by default one that `recommend` understands. Raises
+    ReleaseError when there is nothing to serve, SetupError when this machine lacks something, Unavailable when a part
+    does not come up within `patience` seconds.
     """
     repository = require_repository(Path(repository), models)
+    if feast := feast_address(feature_source):
+        require_feast(*feast)
     settled = (ports or Ports(0, 0, 0)).settle()  # before anything is started
     with contextlib.ExitStack() as stack:
         redis = None if redis_url else stack.enter_context(EmbeddedRedis())
         url = redis_url or (redis.url if redis else "")
         if redis is None:
             require_answer(url)
-        if before_start is not None:
+        if before_start is not None and not feast:
             before_start(repository, url)
+        env = _environment(url, feature_source)
         triton = stack.enter_context(
-            TritonServer(
-                repository, models=models, probe=probe, ports=settled, env=_environment(url), log=log, patience=patience
-            )
+            TritonServer(repository, models=models, probe=probe, ports=settled, env=env, log=log, patience=patience)
         )
         check_round_trip(triton.http, probe, sample() if request is None else request)
-        stack.enter_context(announced(RunningServer(str(repository), triton.http, triton.grpc, url, os.getpid())))
+        note = RunningServer(str(repository), triton.http, triton.grpc, url, os.getpid(), feature_source)
+        stack.enter_context(announced(note))
         yield Serving(triton, url, (triton.child, *((redis.child,) if redis else ())))
 
 
-def _environment(redis_url: str) -> dict[str, str]:
+def _environment(redis_url: str, feature_source: str) -> dict[str, str]:
     """What the models read, and one OpenMP thread per process: Triton already runs the models side by side."""
-    return {"REDIS_URL": redis_url, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    return {"REDIS_URL": redis_url, "FEATURE_SOURCE": feature_source, "OMP_NUM_THREADS": threads}
 
 
 def require_repository(repository: Path, models: Sequence[str]) -> Path:

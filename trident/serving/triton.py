@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trident.errors import SetupError, TridentError, Unavailable
+from trident.serving.drain import drain
 from trident.serving.log import decisive_lines
+from trident.serving.model_control import ModelControl
 from trident.serving.ports import HOST, Ports
 from trident.serving.process import Child
 from trident.serving.wheel import TritonWheel
 
 SHARED_MEMORY = 8 << 20  # bytes that each Python process starts with: a batch of 8 users needs no growth
-DRAIN = 10  # seconds that requests in flight get on stop
+DRAIN = 10.0  # seconds that requests in flight get on stop
+HANG_UP = 2  # seconds that HTTP clients get to close idle connections; Triton refuses to end before
 
 
 class TritonServer:
@@ -65,7 +68,9 @@ class TritonServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        with self._stack:
+            if not self.child.death:
+                drain(ModelControl(self.http, patience=DRAIN), DRAIN)
 
     @property
     def http(self) -> str:
@@ -99,7 +104,7 @@ class TritonServer:
             "--disable-auto-complete-config",
             "--strict-readiness=true",
             "--exit-on-error=true",
-            f"--exit-timeout-secs={DRAIN}",
+            f"--exit-timeout-secs={HANG_UP}",
             *(f"--{name}-address={HOST}" for name in ("http", "grpc", "metrics")),
             f"--http-port={self.ports.http}",
             f"--grpc-port={self.ports.grpc}",
