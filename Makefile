@@ -4,8 +4,10 @@ EXTRAS := serve,export,loadtest,dev
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+SPARK := $(VENV)/spark
+FEAST := .venv-feast
 
-.PHONY: help demo test lint serve clean perf_analyzer
+.PHONY: help demo test lint serve clean perf_analyzer feast spark
 
 help:
 	@echo "make demo           from raw events to recommendations out of a running Triton, in one command"
@@ -13,7 +15,9 @@ help:
 	@echo "make test           run the tests"
 	@echo "make lint           ruff and mypy"
 	@echo "make perf_analyzer  put NVIDIA's load generator at build/bin/perf_analyzer"
-	@echo "make clean          remove .venv, build and caches"
+	@echo "make spark          put Spark into .venv, for --engine spark and its tests; needs Java 17"
+	@echo "make feast          put Feast into .venv-feast, for the user rows in a feature store"
+	@echo "make clean          remove .venv, .venv-feast, build and caches"
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -32,6 +36,21 @@ lint: $(INSTALLED)
 perf_analyzer: $(INSTALLED)
 	$(BIN)/python -m trident_loadtest.perf_analyzer
 
+spark: $(SPARK)
+
+$(SPARK): $(INSTALLED)
+	@$(BIN)/python -m trident_export.data.java
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS),spark]'
+	@touch $@
+
+feast: $(FEAST)/installed
+
+# An environment of its own: Feast needs numpy 2, the server numpy 1.
+$(FEAST)/installed: deploy/feast/requirements.txt | $(INSTALLED)
+	@test -x $(FEAST)/bin/python || $(PYTHON) -m venv $(FEAST)
+	$(FEAST)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11 or 3.12 is needed: install python3.11" >&2; exit 1; }
 	@$(PYTHON) -m trident.serving.native
@@ -44,4 +63,4 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FEAST) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

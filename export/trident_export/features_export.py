@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from trident.errors import InvalidInput
 from trident.features.registry import ITEM, USER, Feature
 from trident_export.data.dataset import Dataset
+from trident_export.data.engine import opened
 from trident_export.data.progress import advance, progress_bar
 from trident_export.features import build_vocabulary, item_rows, user_rows
-from trident_export.features.engines import opened
 
 VOCABULARY = "vocabulary.json"
 LATEST = 4_102_444_800
@@ -38,7 +38,7 @@ def export_features(dataset: Dataset, out: Path, *, as_of: int | None = None, en
     """Write user_features.parquet, item_features.parquet and vocabulary.json, what their codes mean, to `out`.
 
     A row is the id, `event_timestamp` and 40 float32 columns by their names in the registry. `as_of` is unix seconds,
-    by default the second after the last event. `engine` is a name of `features.engines.ENGINES`. Raises InvalidInput
+    by default the second after the last event. `engine` is a name of `data.engine.ENGINES`. Raises InvalidInput
     for data without an event.
     """
     moment = _moment(dataset) if as_of is None else as_of
