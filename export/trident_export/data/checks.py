@@ -1,4 +1,4 @@
-"""The rules of validation as Ibis expressions: tables in, tables out, on any engine that Ibis speaks to.
+"""The rules of validation as Ibis expressions: tables in, tables out, the same on DuckDB and on Spark.
 
 Events carry the columns of the schema; a labelled event also has `reason`, one of REASONS or null. What is small by its
 nature, a row per day, is judged in Python.
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 import ibis
 from ibis import _
-from ibis.expr.types import BooleanValue, IntegerValue, Table
+from ibis.expr.types import BooleanValue, IntegerValue, Table, TimestampScalar, TimestampValue
 
 from trident_export.data.rules import ValidationRules
 from trident_export.data.schema import CONTROL, EVENT_TYPES, EVENTS, LONGEST_ID
@@ -19,20 +19,23 @@ KEY = "row_hash"
 DAY = 86_400
 
 
+def seconds_of(time: TimestampValue) -> IntegerValue:
+    """Unix seconds without their fraction, which DuckDB would keep; before 1970 Spark rounds up, not down."""
+    return time.epoch_seconds().floor()
+
+
 def days_with_events(events: Table) -> Table:
-    """Columns day (unix days), events, newest: one row per day that has events."""
-    day = (_.timestamp.epoch_seconds() // DAY).name("day")
-    daily = events.filter(_.timestamp.notnull()).group_by(day).agg(events=_.count(), newest=_.timestamp.max())
-    return daily.order_by("day")
+    """Columns day (unix days), events: one row per day that has events."""
+    day = (seconds_of(_.timestamp) // DAY).name("day")
+    return events.filter(_.timestamp.notnull()).group_by(day).agg(events=_.count()).order_by("day")
 
 
-def newest_plausible(days: list[tuple[int, int, datetime]], rules: ValidationRules) -> datetime | None:
-    """The newest moment that the rules believe in, None without events; `days` are (unix day, events, newest) in order.
+def newest_plausible(days: list[tuple[int, int]], rules: ValidationRules) -> int | None:
+    """The newest unix day that the rules believe in, None without one; `days` are (unix day, events) in order.
 
     Walking back from the end, days after a pause are strays as long as there are few events in them.
     """
-    horizon = _horizon(rules)
-    days = [d for d in days if d[0] <= horizon.timestamp() // DAY]
+    days = [d for d in days if d[0] <= horizon(rules).timestamp() // DAY]
     total, strays, newest = sum(d[1] for d in days), 0, len(days) - 1
     for position in range(len(days) - 1, 0, -1):
         strays += days[position][1]
@@ -40,10 +43,17 @@ def newest_plausible(days: list[tuple[int, int, datetime]], rules: ValidationRul
             break
         if days[position][0] - days[position - 1][0] > rules.pause_days:
             newest = position - 1
-    return min(days[newest][2], horizon) if days else None
+    return days[newest][0] if days else None
 
 
-def _horizon(rules: ValidationRules) -> datetime:
+def newest_until(events: Table, day: int) -> TimestampScalar:
+    """The time of the newest event up to the end of a unix day."""
+    end = datetime.fromtimestamp((day + 1) * DAY, timezone.utc)
+    return events.filter(_.timestamp < _moment(end)).timestamp.max()
+
+
+def horizon(rules: ValidationRules) -> datetime:
+    """What is later than this is the future."""
     return (rules.now or datetime.now(timezone.utc)) + timedelta(seconds=rules.clock_skew_seconds)
 
 
@@ -53,10 +63,10 @@ def repeated_hashes(events: Table) -> Table:
 
 
 def row_hash(events: Table) -> IntegerValue:
-    """A 64-bit hash of a whole row; a null differs from everything but a null."""
+    """A hash of a whole row, of 64 bits by DuckDB and 32 by Spark; a null differs from everything but a null."""
     columns = [events[name] for name in EVENTS.names]
     # Times as numbers: writing out dates takes longer than all the rest.
-    numbers = [c.epoch_seconds() * 1_000_000 + c.microsecond() if c.type().is_timestamp() else c for c in columns]
+    numbers = [seconds_of(c) if c.type().is_timestamp() else c for c in columns]
     parts = [c.cast("string").fill_null("\x00") for c in numbers]
     return ibis.literal("\x1f").join(parts).hash()
 
@@ -75,7 +85,7 @@ def labelled(events: Table, rules: ValidationRules, newest: datetime | None) -> 
     oldest = rules.oldest
     if oldest is None and newest is not None and rules.max_age_days is not None:
         oldest = newest - timedelta(days=rules.max_age_days)
-    latest = min(newest, _horizon(rules)) if newest is not None else _horizon(rules)
+    latest = min(newest, horizon(rules)) if newest is not None else horizon(rules)
     branches: list[tuple[BooleanValue, str]] = [
         (_absent(_.user_id), "missing_user"),
         (_absent(_.item_id), "missing_item"),
@@ -109,18 +119,23 @@ def bots(events: Table, rules: ValidationRules) -> Table:
 
 def volume_bots(events: Table, rules: ValidationRules) -> Table:
     """Users with more events in one day than a person makes."""
-    day = (_.timestamp.epoch_seconds() // DAY).name("day")
+    day = (seconds_of(_.timestamp) // DAY).name("day")
     daily = events.group_by("user_id", day).agg(events=_.count())
     return daily.filter(_.events > rules.max_events_per_day).select("user_id").distinct()
 
 
 def rhythm_bots(events: Table, rules: ValidationRules) -> Table:
-    """Users with minutes in which nearly every second has an event."""
-    second = events.select("user_id", second=events.timestamp.epoch_seconds())
-    timed = second.select("user_id", "second", minute=second.second // 60)
+    """Users with minutes in which nearly every second has an event, seconds counted from whole or from half ones.
+
+    Who keeps time a few milliseconds off whole seconds has two events in one second and none in the next.
+    """
+    timed = events.select("user_id", "timestamp", minute=seconds_of(events.timestamp) // 60)
     busy = timed.group_by("user_id", "minute").agg(events=_.count()).filter(_.events >= rules.rhythm_seconds)
-    minutes = timed.semi_join(busy, ["user_id", "minute"]).group_by("user_id", "minute").agg(seconds=_.second.nunique())
-    steady = minutes.filter(_.seconds >= rules.rhythm_seconds).group_by("user_id").agg(minutes=_.count())
+    close = timed.semi_join(busy, ["user_id", "minute"])
+    close = close.mutate(whole=seconds_of(_.timestamp), half=seconds_of(_.timestamp + ibis.interval(milliseconds=500)))
+    minutes = close.group_by("user_id", "minute").agg(whole=_.whole.nunique(), half=_.half.nunique())
+    steady = minutes.filter((_.whole >= rules.rhythm_seconds) | (_.half >= rules.rhythm_seconds))
+    steady = steady.group_by("user_id").agg(minutes=_.count())
     return steady.filter(_.minutes >= rules.rhythm_minutes).select("user_id")
 
 
@@ -130,7 +145,7 @@ def repetition_bots(events: Table, rules: ValidationRules) -> Table:
     # The estimate only chooses whom to look at closely: it errs by less than the factor 2 that it is given.
     counts = events.mutate(does=does).group_by("user_id").agg(events=_.count(), different=_.does.approx_nunique())
     many = (_.events >= rules.repeat_events) & (_.different * rules.repeat_factor <= 2 * _.events)
-    suspects = events.semi_join(counts.filter(many), "user_id").mutate(does=does, at=_.timestamp.epoch_seconds())
+    suspects = events.semi_join(counts.filter(many), "user_id").mutate(does=does, at=seconds_of(_.timestamp))
     before = ibis.window(group_by="user_id", order_by=["timestamp", "does"])
     steps = suspects.mutate(step=_.does + "\x1f" + (_.at - _.at.lag().over(before)).cast("string").fill_null("first"))
     users = steps.group_by("user_id").agg(events=_.count(), different=_.step.nunique())
@@ -144,11 +159,12 @@ def with_bots(events: Table, bots: Table) -> Table:
 
 
 def clean_order(events: Table) -> Table:
-    """The events by time; at the same time a view before what follows it, then by ids so that runs agree."""
+    """The events by time; at the same time a view before what follows it, then by all columns so that runs agree."""
     types = ibis.cases(
         *((events.event_type == kind, code) for code, kind in enumerate(EVENT_TYPES)), else_=len(EVENT_TYPES)
     )
-    return events.order_by([events.timestamp, types, events.user_id, events.item_id])
+    rest = [events[name] for name in events.columns if name != "timestamp"]
+    return events.order_by([events.timestamp, types, *rest])
 
 
 def _relabel(events: Table, wrong: BooleanValue, reason: object) -> Table:
@@ -164,5 +180,5 @@ def _malformed(value: object) -> BooleanValue:
     return too_long | value.re_search(CONTROL)  # type: ignore[attr-defined]
 
 
-def _moment(moment: datetime) -> ibis.expr.types.TimestampScalar:
+def _moment(moment: datetime) -> TimestampScalar:
     return ibis.literal(moment.astimezone(timezone.utc), "timestamp('UTC', 6)")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from trident_export.data.sizes import DEFAULT
 
 
 class Source(str, Enum):
@@ -21,6 +21,14 @@ class Source(str, Enum):
     movielens = "movielens"
 
 
+class Engine(str, Enum):
+    """The engines by the names of `trident_export.data.engine`."""
+
+    duckdb = "duckdb"
+    spark = "spark"
+
+
+EngineName = Annotated[Engine, typer.Option("--engine", help="What computes; spark needs pyspark and Java 17.")]
 Out = Annotated[Path, typer.Option(help="Folder to write to; made when it is not there.")]
 Users = Annotated[int, typer.Option(help="How many users.")]
 Items = Annotated[int, typer.Option(help="How many items.")]
@@ -43,24 +51,13 @@ def register(app: typer.Typer) -> None:
     app.add_typer(data, name="data")
 
 
-@contextmanager
-def stopped_by_ctrl_c() -> Iterator[None]:
-    """Turn the RuntimeError that DuckDB makes of Ctrl-C in a query back into KeyboardInterrupt."""
-    try:
-        yield
-    except RuntimeError as error:
-        if str(error) != "Query interrupted":
-            raise
-        raise KeyboardInterrupt from None
-
-
 def synth_command(
     out: Out,
-    users: Users = 2_000,
-    items: Items = 10_000,
-    events: Events = 300_000,
-    days: Days = 60,
-    seed: Seed = 7,
+    users: Users = DEFAULT.users,
+    items: Items = DEFAULT.items,
+    events: Events = DEFAULT.events,
+    days: Days = DEFAULT.days,
+    seed: Seed = DEFAULT.seed,
     end: End = None,
     defects: Defects = True,
     as_json: AsJson = False,
@@ -82,7 +79,12 @@ def synth_command(
 
 
 def validate_command(
-    path: Folder, out: Out, source: SourceName = Source.files, rules: Rules = None, as_json: AsJson = False
+    path: Folder,
+    out: Out,
+    source: SourceName = Source.files,
+    rules: Rules = None,
+    engine: EngineName = Engine.duckdb,
+    as_json: AsJson = False,
 ) -> None:
     """Check events: --out gets the clean ones, the rejected ones with their reasons, and a report as JSON and HTML."""
     from tempfile import TemporaryDirectory
@@ -95,8 +97,8 @@ def validate_command(
     check_place(out)
     beside = out.resolve().parent
     beside.mkdir(parents=True, exist_ok=True)
-    with stopped_by_ctrl_c(), TemporaryDirectory(prefix=".read-", dir=beside) as read:
-        report = validate(loading.load(source.value, path, Path(read), applied), out, applied)
+    with TemporaryDirectory(prefix=".read-", dir=beside) as read:
+        report = validate(loading.load(source.value, path, Path(read), applied), out, applied, engine.value)
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
         return

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import ibis
 from ibis import _
-from ibis.backends.duckdb import Backend
+from ibis.backends import BaseBackend
 from ibis.expr.types import Value
 from ibis.formats.pyarrow import PyArrowType
 
 from trident_export.data.dataset import Dataset
 from trident_export.data.schema import Column, TableSpec
+from trident_export.data.tables import write_table
 
 
-def completed(engine: Backend, table: TableSpec, source: Path, out: Dataset) -> None:
+def completed(engine: BaseBackend, table: TableSpec, source: Path, out: Dataset) -> None:
     """Write the table at `source` to `out`, with rows of defaults for ids that only the events of `out` name."""
     given = engine.read_parquet(source)
     missing = engine.read_parquet(out.events).select(table.key).distinct().anti_join(given, table.key)
@@ -24,7 +25,7 @@ def completed(engine: Backend, table: TableSpec, source: Path, out: Dataset) -> 
         return
     columns = {c.name: _[c.name] if c.name == table.key else _default(c) for c in table.columns}
     rows = given.select(*table.names).union(missing.select(**columns))
-    engine.to_parquet(rows.order_by(table.key), out.path(table))
+    write_table(engine, rows.order_by(table.key), out.path(table), table.arrow)
 
 
 def _default(column: Column) -> Value:

@@ -103,15 +103,15 @@ def bot_rows(rng: np.random.Generator, market: Marketplace, bot: int, code: int)
 
 def _volume(rng: np.random.Generator, market: Marketplace, n: int) -> tuple[np.ndarray, np.ndarray]:
     time = np.sort(rng.choice(DAY * 1000, n, replace=False))
-    return rng.integers(0, len(market.popularity), n), time
+    return rng.integers(0, len(market.category), n), time
 
 
 def _rhythm(rng: np.random.Generator, market: Marketplace, n: int) -> tuple[np.ndarray, np.ndarray]:
     begin = rng.integers(0, (DAY - 2 * n) * 1000)
-    return rng.integers(0, len(market.popularity), n), begin + np.arange(n) * 1000 + rng.integers(-50, 50, n)
+    return rng.integers(0, len(market.category), n), begin + np.arange(n) * 1000 + rng.integers(-50, 50, n)
 
 
 def _repetition(rng: np.random.Generator, market: Marketplace, n: int) -> tuple[np.ndarray, np.ndarray]:
-    items, gaps = rng.integers(0, len(market.popularity), PATTERN), rng.integers(10, 200, PATTERN)
+    items, gaps = rng.integers(0, len(market.category), PATTERN), rng.integers(10, 200, PATTERN)
     times = np.cumsum(np.tile(gaps, n // PATTERN)) * 1000
     return np.tile(items, n // PATTERN), times + rng.integers(0, DAY * 1000 - int(times[-1]))

@@ -27,7 +27,7 @@ class Marketplace:
 
     Users: favourites (U, 3) category codes with shares (U, 3) that sum to 1; chronotype code of a daily rhythm; device
     code of the usual one; region code; activity weight; member_since unix seconds; age years. Items: category code;
-    popularity weight; trend its growth a day; age_limit years; blocked (I, regions) bool; free bool; minutes of length.
+    age_limit years; blocked (I, regions) bool; free bool; minutes of length.
     """
 
     truth: Truth
@@ -42,8 +42,6 @@ class Marketplace:
     activity: np.ndarray
     member_since: np.ndarray
     age: np.ndarray
-    popularity: np.ndarray
-    trend: np.ndarray
     age_limit: np.ndarray
     blocked: np.ndarray
     free: np.ndarray
@@ -66,6 +64,11 @@ def build_marketplace(rng: np.random.Generator, users: int, items: int, start: i
         user_language=people.pop("language"),
         item_language=catalogue.pop("language"),
         published_at=catalogue.pop("published_at"),
+        category=catalogue["category"],
+        popularity=catalogue.pop("popularity"),
+        trend=catalogue.pop("trend"),
+        favourites=people["favourites"],
+        shares=people["shares"],
         start=start,
         end=end,
         planted_reasons=np.array([], "U1"),

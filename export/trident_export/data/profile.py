@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import accumulate
 from typing import Any
 
 import ibis
 from ibis import _
-from ibis.backends.duckdb import Backend
+from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
 from trident_export.data.checks import days_with_events
@@ -18,6 +20,7 @@ POINTS = 60  # of the curve of the long tail
 SHARES = (0.01, 0.1, 0.5)  # of the items, for which the report names their share of the events
 LATE = (0.9, 0.95, 0.98)  # shares of the items after which the curve often falls; the even points are far apart there
 EPOCH = date(1970, 1, 1)
+CALENDAR = (date.min - EPOCH).days, (date.max - EPOCH).days
 
 
 @dataclass(frozen=True)
@@ -67,23 +70,22 @@ class Profile:
         return cls(**{**content, **lists})
 
 
-def profile(engine: Backend, clean: Table, quarantine: Table, items: int) -> Profile:
+def profile(engine: BaseBackend, clean: Table, quarantine: Table, items: int) -> Profile:
     """Count what the report draws; `items` is the number of different items in `clean`."""
-    users = clean.group_by("user_id").agg(events=_.count())
-    median = engine.to_pyarrow(users.agg(median=_.events.median())).to_pylist()[0]["median"]
+    active = {row["events"]: row["users"] for row in _rows(engine, activity(clean))}
     return Profile(
         **_days(engine, clean, quarantine),
         item_ranks=tuple(ItemRank(**row) for row in _rows(engine, item_ranks(clean, items))),
-        user_activity=tuple(_bands(_rows(engine, activity(users)))),
-        median_events_per_user=float(median or 0),
+        user_activity=activity_bands(active),
+        median_events_per_user=median(active),
     )
 
 
-def _days(engine: Backend, clean: Table, quarantine: Table) -> dict[str, Any]:
+def _days(engine: BaseBackend, clean: Table, quarantine: Table) -> dict[str, Any]:
     kept, rejected = (
         {row["day"]: row["events"] for row in _rows(engine, days_with_events(t))} for t in (clean, quarantine)
     )
-    inside = kept or rejected  # with nothing clean, all days there are
+    inside = [d for d in kept or rejected if CALENDAR[0] <= d <= CALENDAR[1]]  # with nothing clean, all days there are
     first, last = min(inside, default=0), max(inside, default=0)
     days = sorted(d for d in {*kept, *rejected} if first <= d <= last)
     return {
@@ -114,17 +116,32 @@ def share_rank(share: float, items: int) -> int:
     return max(1, round(share * items))
 
 
-def activity(users: Table) -> Table:
-    """Columns band, users: band b holds the users with 2^b to 2^(b + 1) − 1 events."""
-    bands = users.group_by(band=_.events.log2().floor().cast("int64")).agg(users=_.count())
-    return bands.order_by("band")
+def activity(clean: Table) -> Table:
+    """Columns events, users: how many users have exactly so many events; far fewer rows than users."""
+    each = clean.group_by("user_id").agg(events=_.count())
+    return each.group_by("events").agg(users=_.count()).order_by("events")
 
 
-def _bands(rows: Iterable[Mapping[str, int]]) -> Iterable[ActivityBand]:
-    return (ActivityBand(2 ** row["band"], 2 ** (row["band"] + 1) - 1, row["users"]) for row in rows)
+def activity_bands(active: Mapping[int, int]) -> tuple[ActivityBand, ...]:
+    """Users in bands that double, from users by their number of events."""
+    bands: dict[int, int] = {}
+    for events, users in sorted(active.items()):
+        least = 1 << (events.bit_length() - 1)
+        bands[least] = bands.get(least, 0) + users
+    return tuple(ActivityBand(least, 2 * least - 1, users) for least, users in bands.items())
 
 
-def _rows(engine: Backend, table: Table) -> list[dict[str, Any]]:
+def median(active: Mapping[int, int]) -> float:
+    """The median number of events, from users by their number of events; 0 without users."""
+    events = sorted(active)
+    upto = list(accumulate(active[n] for n in events))
+    if not upto:
+        return 0.0
+    middle = ((upto[-1] - 1) // 2, upto[-1] // 2)
+    return sum(events[bisect_right(upto, place)] for place in middle) / 2
+
+
+def _rows(engine: BaseBackend, table: Table) -> list[dict[str, Any]]:
     return engine.to_pyarrow(table).to_pylist()
 
 

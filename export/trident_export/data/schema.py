@@ -11,10 +11,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from trident.contract import DEVICES
-
-EVENT_TYPES = ("view", "click", "like", "add", "share", "purchase")
-"""What a user can do with an item, in the order in which it happens: a view is an impression, the rest follow it."""
+from trident.contract import DEVICES, EVENT_TYPES
 
 ACCOUNT_TYPES = ("free", "plus", "pro")
 """Account types of the synthetic marketplace; a source may bring others."""

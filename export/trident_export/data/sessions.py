@@ -21,6 +21,7 @@ VIEWS_PER_SESSION = 8
 SHOWN = 4  # items that a user glances over for one that counts as a view
 THEME, BY_POPULARITY = 0.6, 0.25  # shares of views; the rest are of any favourite category
 VIEW, CLICK, LIKE, ADD, SHARE, PURCHASE = range(len(EVENT_TYPES))
+DRAWN_BY_TASTE = np.float32(2.5)  # how much taste counts against luck among the items of a glance
 TABLET, TV = DEVICES.index("tablet"), DEVICES.index("tv")
 
 _HOURS = np.arange(24)
@@ -78,10 +79,7 @@ class Day:
     @classmethod
     def at(cls, market: Marketplace, start: int) -> Day:
         """Weights for the day that starts at the unix second `start`."""
-        since = (start - market.truth.start) / DAY
-        age_days = (start - market.truth.published_at) / DAY
-        novelty = 1 + 3 * np.exp(-np.maximum(age_days, 0) / 7)
-        weight = np.where(age_days >= 0, market.popularity * np.exp(market.trend * since) * novelty, 0.0)
+        weight = market.truth.prominence(start)
         active = np.where(market.member_since <= start, market.activity, 0.0)
         bounds = np.searchsorted(market.category, np.arange(len(CATEGORIES) + 1))
         return cls(start, (start // DAY + 3) % 7, np.cumsum(active), np.concatenate([[0.0], np.cumsum(weight)]), bounds)
@@ -140,7 +138,7 @@ def _shown(rng: np.random.Generator, market: Marketplace, day: Day, user: np.nda
     weight = low[:, None] + rng.random((len(user), SHOWN)) * (high - low)[:, None]
     items = np.searchsorted(day.items, weight, side="right").clip(1, len(day.items) - 1) - 1
     taste = np.einsum("nd,nsd->ns", market.truth.user_vectors[user], market.truth.item_vectors[items])
-    best = np.argmax(2.5 * taste + rng.gumbel(size=taste.shape).astype(np.float32), 1)
+    best = np.argmax(DRAWN_BY_TASTE * taste + rng.gumbel(size=taste.shape).astype(np.float32), 1)
     return np.where(anything, items[:, 0], items[np.arange(len(user)), best])
 
 

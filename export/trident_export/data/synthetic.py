@@ -24,6 +24,7 @@ from trident_export.data.marketplace import Marketplace, build_marketplace, seco
 from trident_export.data.progress import advance, progress_bar
 from trident_export.data.schema import EVENT_TYPES, EVENTS
 from trident_export.data.sessions import WEEKDAY, Day, Rows, draw_sessions
+from trident_export.data.sizes import DEFAULT
 from trident_export.data.truth import DAY, Truth, affinity
 from trident_export.data.words import REGIONS
 
@@ -38,11 +39,11 @@ __all__ = ["Truth", "affinity", "generate"]
 def generate(
     out: Path,
     *,
-    users: int = 2_000,
-    items: int = 10_000,
-    events: int = 300_000,
-    days: int = 60,
-    seed: int = 7,
+    users: int = DEFAULT.users,
+    items: int = DEFAULT.items,
+    events: int = DEFAULT.events,
+    days: int = DEFAULT.days,
+    seed: int = DEFAULT.seed,
     end: datetime | None = None,
     defects: bool = True,
 ) -> Dataset:

@@ -10,7 +10,8 @@ The probability that a user clicks on an item that is looked at is the logistic 
          + DEVICE_LENGTH[device] · (log length in minutes − LOG_LENGTH)
 
 What a user gets to see is another matter: that follows popularity, trend, novelty and favourite categories too. So a
-list of the likeliest clicks is the best list to show, and not the best guess at the clicks of a log.
+list of the likeliest clicks is the best list to show, and not the best guess at the clicks of a log: for that see
+`trident_export.data.exposure`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ FRESH, FRESH_DAYS = 0.8, 10.0
 LANGUAGE = 0.4
 LOG_LENGTH = 3.0
 DEVICE_LENGTH = np.array([-0.30, 0.0, 0.10, 0.30], np.float32)  # long items are for tablet and television
+NOVELTY, NOVELTY_DAYS = 3.0, 7.0  # a new item is seen four times as often, for some days
 DAY = 86_400
 
 
@@ -40,7 +42,9 @@ class Truth:
 
     user_vectors (U, 16) and item_vectors (I, 16) float32 of unit length, user_log_price (U,), item_log_price (I,) NaN
     when free, quality (I,), log_length (I,) of minutes, user_language (U,) and item_language (I,) codes, published_at
-    (I,) unix seconds, start and end of the events in unix seconds, planted_reasons and planted_counts (R,).
+    (I,) unix seconds; category (I,) code, ascending, popularity (I,) weight and trend (I,) its growth a day; favourites
+    (U, F) category codes with shares (U, F) that sum to 1; start and end of the events in unix seconds,
+    planted_reasons and planted_counts (R,).
     """
 
     user_vectors: np.ndarray
@@ -52,6 +56,11 @@ class Truth:
     user_language: np.ndarray
     item_language: np.ndarray
     published_at: np.ndarray
+    category: np.ndarray
+    popularity: np.ndarray
+    trend: np.ndarray
+    favourites: np.ndarray
+    shares: np.ndarray
     start: int
     end: int
     planted_reasons: np.ndarray
@@ -73,6 +82,14 @@ class Truth:
         """Write `truth.npz`."""
         np.savez(path, **{f.name: getattr(self, f.name) for f in fields(self)})
 
+    def users(self, ids: Sequence[str]) -> np.ndarray:
+        """Rows of user ids, (n,) int64; InvalidInput for one that is not of this marketplace."""
+        return _rows(ids, "u", len(self.user_vectors))
+
+    def items(self, ids: Sequence[str]) -> np.ndarray:
+        """Rows of item ids, (n,) int64; InvalidInput for one that is not of this marketplace."""
+        return _rows(ids, "i", len(self.item_vectors))
+
     def click_logit(
         self, users: np.ndarray, items: np.ndarray, at: np.ndarray | int, device: np.ndarray | int
     ) -> np.ndarray:
@@ -84,6 +101,13 @@ class Truth:
         fresh = np.float32(FRESH) * np.exp(-age_days / np.float32(FRESH_DAYS))
         misfit = self.price_misfit(users, items)
         return np.float32(BIAS) + np.float32(TASTE) * taste + self.quality[items] - misfit + fresh + language + length
+
+    def prominence(self, at: int) -> np.ndarray:
+        """How much each item is to be seen at a unix second, whoever looks: (I,) float64, 0 before it is published."""
+        age_days = (at - self.published_at) / DAY
+        novelty = 1 + NOVELTY * np.exp(-np.maximum(age_days, 0) / NOVELTY_DAYS)
+        grown = np.exp(self.trend * ((at - self.start) / DAY))
+        return np.where(age_days >= 0, self.popularity * grown * novelty, 0.0)
 
     def price_misfit(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """How badly prices fit the users: 0 for free items and fitting prices, at most PRICE_MISFIT."""
@@ -105,8 +129,8 @@ def affinity(
     the events. It knows nothing of stock, flags, age limits and blocked regions. Raises InvalidInput for an unknown id.
     """
     known = Truth.read(truth) if isinstance(truth, Path) else truth
-    rows = _rows(users, "u", len(known.user_vectors))
-    columns = np.arange(len(known.item_vectors)) if items is None else _rows(items, "i", len(known.item_vectors))
+    rows = known.users(users)
+    columns = np.arange(len(known.item_vectors)) if items is None else known.items(items)
     time = known.end if at is None else at
     return np.stack([sigmoid(known.click_logit(row, columns, time, DEVICES.index(device))) for row in rows[:, None]])
 

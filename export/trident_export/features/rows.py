@@ -14,7 +14,7 @@ from ibis.expr.types import NumericValue, Table
 from trident.features.registry import ITEM, USER, Feature
 from trident.features.vocabulary import Vocabulary
 from trident_export.data.dataset import Dataset
-from trident_export.features.engines import opened
+from trident_export.data.engine import opened
 from trident_export.features.items import item_features
 from trident_export.features.requests import Ids, Requests
 from trident_export.features.tables import event_table, item_table, user_table
@@ -35,8 +35,8 @@ def user_rows(
 ) -> np.ndarray:
     """Features of R users as of R unix seconds, from events of strictly earlier seconds: (R, 40) float32.
 
-    A user that the dataset does not know gets the defaults of the registry. `engine` is a name of `engines.ENGINES` or
-    an open engine; all give the same rows.
+    A user that the dataset does not know gets the defaults of the registry. `engine` is a name of `data.engine.ENGINES`
+    or an open engine; all give the same rows.
     """
     return _rows(dataset, user_ids, timestamps, vocabulary, engine, USER, user_features)
 

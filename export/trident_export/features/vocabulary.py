@@ -8,8 +8,8 @@ from ibis.expr.types import Table
 
 from trident.features.vocabulary import Vocabulary, ranked
 from trident_export.data.dataset import Dataset
+from trident_export.data.engine import opened
 from trident_export.data.schema import UNDETERMINED_LANGUAGE, UNKNOWN
-from trident_export.features.engines import opened
 
 NOT_A_VALUE = ("", UNKNOWN, UNDETERMINED_LANGUAGE)
 
@@ -18,7 +18,7 @@ def build_vocabulary(dataset: Dataset, engine: str | BaseBackend = "duckdb") -> 
     """Count the strings of users, items and event locations: most frequent first, then by name.
 
     Regions are home regions, locations of events and blocked regions of items, so that a block is never lost.
-    `engine` is a name of `engines.ENGINES` or an open engine.
+    `engine` is a name of `data.engine.ENGINES` or an open engine.
     """
     with opened(engine, dataset.folder) as at:
         items, users, events = (at.read_parquet(path) for path in (dataset.items, dataset.users, dataset.events))

@@ -86,6 +86,17 @@ def test_a_steady_rhythm_of_one_a_second_is_a_bot(tmp_path):
     assert rejected(check(tmp_path, steady + page + slow)) == {"bot_rhythm": 400}
 
 
+def test_a_rhythm_that_wavers_about_whole_seconds_is_one(tmp_path):
+    wavering = [event("bot", f"i{k}", MORNING + timedelta(seconds=k + 0.04 * (-1) ** k)) for k in range(400)]
+    assert rejected(check(tmp_path, wavering)) == {"bot_rhythm": 400}
+
+
+def test_fractions_of_a_second_make_no_rhythm_and_hide_no_pattern(tmp_path):
+    quick = [event("quick", f"i{k}", MORNING + timedelta(seconds=2 * (k // 2) + 0.1 * (k % 7))) for k in range(400)]
+    loop = [event("bot", f"i{k % 4}", MORNING + timedelta(seconds=100 * k + 0.001 * (k * k % 97))) for k in range(100)]
+    assert rejected(check(tmp_path, quick + loop)) == {"bot_repetition": 100}
+
+
 def test_the_same_pattern_repeated_exactly_is_a_bot(tmp_path):
     loop = [event("bot", f"i{k % 4}", MORNING + timedelta(seconds=100 * k)) for k in range(100)]
     fan = [event("fan", f"i{k % 4}", MORNING + timedelta(seconds=100 * k + k * k % 97)) for k in range(100)]
@@ -107,6 +118,15 @@ def test_a_given_date_takes_the_place_of_the_age(tmp_path):
     rows = [event(at=NOW - timedelta(days=d)) for d in (0, 10, 20)]
     assert rejected(check(tmp_path, rows, ValidationRules(now=NOW, oldest=NOW - timedelta(days=15)))) == {"too_old": 1}
     assert rejected(check(tmp_path, rows, ValidationRules(now=NOW, max_age_days=None))) == {}
+
+
+def test_a_time_that_no_calendar_has_is_the_future(tmp_path):
+    strays = pa.table({"user_id": ["u"], "item_id": ["i"], "timestamp": pa.array([10**18], EVENTS.arrow.types[2])})
+    rows = pa.Table.from_pylist([event()]).select(strays.column_names).cast(strays.schema)
+    for name, events, newest in (("one", [strays], ""), ("both", [rows, strays], "2024-06-01T12:00:00Z")):
+        dataset = Dataset.write(tmp_path / name, pa.concat_tables(events))
+        report = validate(dataset, tmp_path / f"{name}-out", RULES)
+        assert (rejected(report), report.newest, report.profile.later) == ({"future": 1}, newest, 1)
 
 
 def test_strays_after_a_pause_are_future_and_do_not_move_the_newest(tmp_path):

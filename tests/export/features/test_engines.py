@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from ibis.backends import BaseBackend
 
 from trident.errors import InvalidInput, SetupError
 from trident.features.registry import ITEM, USER
+from trident_export.data.spark import spark_engine
 from trident_export.features import build_vocabulary, item_rows, user_rows
-from trident_export.features.engines import spark_engine
 
 CASES = {"user": (user_rows, USER, 9), "item": (item_rows, ITEM, 15)}
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[BaseBackend]:
-    pytest.importorskip("pyspark", reason="Spark is not installed: pip install pyspark")
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("Spark needs Java 17 or newer: there is no java on PATH and no JAVA_HOME")
-    with spark_engine() as engine:
-        yield engine
 
 
 @pytest.mark.parametrize("group", CASES)
@@ -57,5 +44,6 @@ def test_an_unknown_engine_is_refused(write, noon):
 
 def test_a_missing_pyspark_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyspark.errors", None)
-    with pytest.raises(SetupError, match="is not installed: pip install pyspark"), spark_engine():
+    advice = r"is not installed: pip install 'trident-recommender\[spark\]'"
+    with pytest.raises(SetupError, match=advice), spark_engine():
         pass

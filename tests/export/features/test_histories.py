@@ -42,8 +42,10 @@ def test_equals_a_loop_over_random_events():
     rng = np.random.default_rng(0)
     user, second, item = rng.integers(5, size=800), rng.integers(500, size=800), rng.integers(30, size=800)
     asked, times = rng.integers(6, size=200), rng.integers(-5, 510, size=200)
-    rows = last_items(user, second, item, asked, times, 10)
-    for row, u, t in zip(rows, asked, times, strict=True):
+    rows, seconds = last_items(user, second, item, asked, times, 10)
+    for row, dates, u, t in zip(rows, seconds, asked, times, strict=True):
         mine = sorted(((s, i) for s, i in zip(second[user == u], item[user == u], strict=True) if s < t), reverse=True)
         expected = list(dict.fromkeys(int(i) for _, i in mine))[:10]
+        latest = [max(int(s) for s, i in mine if i == wanted) for wanted in expected]
         assert row.tolist() == expected + [-1] * (10 - len(expected))
+        assert dates.tolist() == latest + [0] * (10 - len(expected))
