@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trident import contract
-from trident.contract import DEVICE, LIMIT, REGION, TIMESTAMP, USER_ID, TensorSpec, degraded_bit, degraded_text
+from trident.contract import (
+    DEVICE,
+    DURATION,
+    EVENT_TYPE,
+    LIMIT,
+    REGION,
+    TIMESTAMP,
+    USER_ID,
+    TensorSpec,
+    degraded_bit,
+    degraded_text,
+)
 from trident.errors import InvalidInput
 
 
@@ -32,6 +43,10 @@ def bytes_array(*values: bytes) -> np.ndarray:
         (LIMIT, np.array([[0]], np.int32), "1 to 50", "0"),
         (LIMIT, np.array([[1000]], np.int32), "1 to 50", "1000"),
         (TIMESTAMP, np.array([[-1]]), "0 to", "-1"),
+        (EVENT_TYPE, bytes_array(b"stare"), "one of view, click, like, add, share, purchase", "'stare'"),
+        (EVENT_TYPE, bytes_array(b""), "one of view, click", "0 bytes"),
+        (DURATION, np.array([[-1]], np.float32), "0 to 86400, or NaN", "-1"),
+        (DURATION, np.array([[np.inf]], np.float32), "0 to 86400, or NaN", "inf"),
     ],
 )
 def test_an_error_names_model_tensor_expected_and_got(spec, array, expected, got):
@@ -50,6 +65,7 @@ def test_an_error_names_model_tensor_expected_and_got(spec, array, expected, got
         (REGION, bytes_array(b"", b"DE")),
         (DEVICE, bytes_array(b"", b"tv")),
         (LIMIT, np.array([[1], [50]], np.int32)),
+        (DURATION, np.array([[0], [86_400], [np.nan]], np.float32)),
     ],
 )
 def test_legal_values_pass(spec, array):
@@ -76,7 +92,9 @@ def test_a_tensor_keeps_one_meaning_in_all_models():
     seen: dict[str, TensorSpec] = {}
     for model in contract.MODELS:
         for spec in (*model.inputs, *model.outputs):
-            assert seen.setdefault(spec.name, spec) == spec
+            if spec != contract.EVENT_ITEM:  # the one item of an event, beside the list of an answer
+                assert seen.setdefault(spec.name, spec) == spec
+    assert contract.EVENT_ITEM.dtype == seen["item_id"].dtype
 
 
 def test_the_contract_needs_nothing_heavier_than_numpy():

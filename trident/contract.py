@@ -26,6 +26,10 @@ MAX_USERS = 64
 """Users per request at most: 64 · K rows are what the ranker takes in one batch."""
 FEATURES = USER_FEATURES + ITEM_FEATURES + CONTEXT_FEATURES + CROSS_FEATURES
 DEVICES = ("mobile", "desktop", "tablet", "tv")
+EVENT_TYPES = ("view", "click", "like", "add", "share", "purchase")
+"""What a user can do with an item, in the order in which it happens: a view is an impression, the rest follow it."""
+
+MAX_DURATION = 86_400  # seconds
 DEFAULT_LIMIT, MAX_LIMIT = 20, 50
 NO_ITEM = -1
 UNKNOWN_REGION, UNLISTED_REGION = -1, -2
@@ -34,7 +38,7 @@ FUNNEL = (
     "catalogue",  # items in the release
     "in_stock",
     "region_allowed",
-    "safe",  # not flagged, and no older viewer needed
+    "safe",  # not flagged, no older viewer needed, and not on a safety list of the rules
     "not_seen_lately",  # neither shown in the last 7 days nor among the last 50 clicked or bought
     "candidates",  # what it returned, at most K
     "scored",  # with a finite score from the forest
@@ -125,6 +129,22 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Real:
+    """A value rule: numbers from `least` to `most`, or NaN for unknown."""
+
+    least: float
+    most: float
+
+    def expected(self) -> str:
+        """Say in words what is allowed."""
+        return f"{self.least:g} to {self.most:g}, or NaN"
+
+    def problem(self, value: float) -> str | None:
+        """Return what is wrong with one value, or None."""
+        return None if value != value or self.least <= value <= self.most else f"{value:g}"
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """One tensor: its name for life, Triton dtype, named dims, and the rule that each value must keep.
 
@@ -137,7 +157,7 @@ class TensorSpec:
     doc: str = ""
     optional: bool = False
     default: object = None
-    rule: Text | Range | None = None
+    rule: Text | Range | Real | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -188,6 +208,7 @@ class ModelContract:
     max_batch_size: int = 0
     instances: int = 1
     merge: bool = True  # several requests may be stacked for one run of the stage
+    named: bool = False  # the stage also gets `request_id` (B,) str, the id that Triton's protocol gives a request
     parameters: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -221,12 +242,24 @@ LIMIT = TensorSpec(
 )
 RECORD = TensorSpec("record", "BOOL", ("B", 1), "remember the answer as shown", optional=True, default=True)
 
+# --- the further inputs of `feedback` ------------------------------------------------------------------------------
+EVENT_ITEM = TensorSpec("item_id", "BYTES", ("B", 1), "with what; required", optional=True, rule=ID)
+EVENT_TYPE = TensorSpec(
+    "event_type", "BYTES", ("B", 1), f"one of {', '.join(EVENT_TYPES)}; required", optional=True,
+    rule=Text(1, 16, "|".join(EVENT_TYPES), f"one of {', '.join(EVENT_TYPES)}"),
+)  # fmt: skip
+DURATION = TensorSpec(
+    "duration_seconds", "FP32", ("B", 1), "how long the item was looked at; NaN when not measured", optional=True,
+    default=np.nan, rule=Real(0, MAX_DURATION),
+)  # fmt: skip
+
 # --- the public outputs --------------------------------------------------------------------------------------------
 ITEM_ID = TensorSpec("item_id", "BYTES", ("B", "L"), 'best first, "" pads')
 SCORE = TensorSpec("score", "FP32", ("B", "L"), "predicted click probability after the freshness boost, NaN pads")
 RELEASE = TensorSpec("release", "INT64", ("B", 1), "the release that answered")
 FUNNEL_COUNTS = TensorSpec("funnel", "INT32", ("B", "N"), "items left after each step of FUNNEL")
 DEGRADED_REASONS = TensorSpec("degraded", "BYTES", ("B", 1), '"" or comma-separated reasons of DEGRADED')
+ENTRY_ID = TensorSpec("entry_id", "BYTES", ("B", 1), "the entry of the stream under which the event is kept")
 
 # --- between the models --------------------------------------------------------------------------------------------
 USER_EMBEDDING = TensorSpec("user_embedding", "FP32", ("B", "D"), "unit length")
@@ -244,6 +277,9 @@ SIMILARITY = TensorSpec("similarity", "FP32", ("B", "K"), "inner product of the 
 SEARCH_FUNNEL_COUNTS = TensorSpec("search_funnel", "INT32", ("B", "M"), "items left after each step of SEARCH_FUNNEL")
 SEARCH_FLAGS = TensorSpec("search_flags", "INT32", ("B", 1), "state_flags plus the bits that the search added")
 FEATURE_MATRIX = TensorSpec("feature_matrix", "FP32", ("R", "F"), "a row per candidate: user, item, context, cross")
+FEATURE_SAMPLE = TensorSpec(
+    "feature_sample", "FP32", ("B", "W"), "feature rows of all candidates, one after another, where sampled, else NaN"
+)
 CLICK_PROBABILITY = TensorSpec("click_probability", "FP32", ("R", 1), "the forest's answer per row")
 TASTE = TensorSpec("taste", "FP32", ("B", "D"), "mean vector of the items the user clicked or bought last, 0 when none")
 
@@ -260,6 +296,7 @@ USER_ENCODER = ModelContract(
     "python",
     inputs=(USER_ID, DEVICE, REGION, TIMESTAMP, LIMIT, RECORD),
     outputs=(USER_EMBEDDING, USER_ROW, CONTEXT_ROW, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SEEN_ROWS, STATE_FLAGS),
+    named=True,
     files=_ITEMS | {"users/": "users/", "rules.toml": "rules.toml"},
 )
 USER_TOWER = ModelContract(
@@ -275,13 +312,13 @@ CANDIDATES = ModelContract(
     "python",
     inputs=(USER_EMBEDDING, SEEN_ROWS, VIEWER_REGION, VIEWER_AGE, STATE_FLAGS),
     outputs=(CANDIDATE_ROWS, SIMILARITY, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS),
-    files=_ITEMS | {"index.faiss": "index.faiss"},
+    files=_ITEMS | {"index.faiss": "index.faiss", "rules.toml": "rules.toml"},
 )
 RANKING_FEATURES = ModelContract(
     "ranking_features",
     "python",
     inputs=(CANDIDATE_ROWS, SIMILARITY, USER_ROW, CONTEXT_ROW, REQUEST_TIME),
-    outputs=(FEATURE_MATRIX,),
+    outputs=(FEATURE_MATRIX, FEATURE_SAMPLE),
     files=_ITEMS,
 )
 RANKER = ModelContract(
@@ -299,24 +336,33 @@ RANKER = ModelContract(
         "algo": "ALGO_AUTO",
         "blocks_per_sm": "0",
     },
-    files={"checkpoint.tl": "ranker/checkpoint.tl"},
+    files={"checkpoint.tl": "ranker/checkpoint.tl", "model.txt": "ranker/model.txt"},  # the second explains scores
 )
 BUSINESS_RULES = ModelContract(
     "business_rules",
     "python",
     inputs=(
-        USER_ID, LIMIT, RECORD, CANDIDATE_ROWS, CLICK_PROBABILITY, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SEEN_ROWS,
-        SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS,
+        USER_ID, DEVICE, REGION, LIMIT, RECORD, CANDIDATE_ROWS, CLICK_PROBABILITY, REQUEST_TIME, VIEWER_REGION,
+        VIEWER_AGE, SEEN_ROWS, FEATURE_SAMPLE, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS,
     ),
     outputs=(ITEM_ID, SCORE, RELEASE, FUNNEL_COUNTS, DEGRADED_REASONS),
     merge=False,  # the width of an answer is the largest limit of its own request
+    named=True,
     files=_ITEMS | {"rules.toml": "rules.toml"},
 )  # fmt: skip
+
+FEEDBACK = ModelContract(
+    "feedback",
+    "python",
+    inputs=(USER_ID, EVENT_ITEM, EVENT_TYPE, TIMESTAMP, DEVICE, REGION, DURATION),
+    outputs=(ENTRY_ID,),
+    files={"manifest.json": "manifest.json", "rules.toml": "rules.toml"},
+)
 
 STEPS = (USER_ENCODER, CANDIDATES, RANKING_FEATURES, RANKER, BUSINESS_RULES)
 """The steps of the ensemble, in order."""
 
-LEAVES = (USER_TOWER, *STEPS)
+LEAVES = (USER_TOWER, *STEPS, FEEDBACK)
 """Every model but the ensemble, in the order in which they are loaded."""
 
 MODELS = (*LEAVES, RECOMMEND)

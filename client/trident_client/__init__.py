@@ -8,6 +8,7 @@
 
 from trident_client.aio import AsyncHttpRecommender, AsyncRecommender
 from trident_client.errors import DeadlineExceeded, InvalidRequest, RecommenderError, ServerError, Unreachable
+from trident_client.events import Event
 from trident_client.recommender import HttpRecommender, Recommender
 from trident_client.results import Recommendation, RecommendedItem
 
@@ -15,6 +16,7 @@ __all__ = [
     "AsyncHttpRecommender",
     "AsyncRecommender",
     "DeadlineExceeded",
+    "Event",
     "HttpRecommender",
     "InvalidRequest",
     "Recommendation",

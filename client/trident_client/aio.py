@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
-from trident_client.base import DEADLINE_S, RecommenderBase, Values
-from trident_client.codec import Output, Tensors, decode
+from trident.contract import FEEDBACK, RECOMMEND, ModelContract
+from trident_client.base import DEADLINE_S, RecommenderBase, Values, new_id
+from trident_client.codec import Output, Tensors, decode, decode_entries
+from trident_client.errors import InvalidRequest, RecommenderError
+from trident_client.events import Event
 from trident_client.replicas import Replicas, addresses
 from trident_client.results import Recommendation
 
 R = TypeVar("R", bound="_Async")
+T = TypeVar("T")
 
 
 class AsyncTransport(Protocol):
     """One replica."""
 
-    async def infer(self, tensors: Tensors, seconds: float) -> Output:
-        """Ask `recommend`."""
+    async def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
+        """Ask `model`; `request` is the id of the request, the same in every attempt."""
 
     async def ready(self, seconds: float) -> bool:
         """Say whether `recommend` is ready."""
@@ -37,11 +42,13 @@ class _Async(RecommenderBase[AsyncTransport]):
         limit: int | None = None,
         record: bool | None = None,
         deadline: float | None = None,
+        request_id: str | None = None,
     ) -> Recommendation:
         """Ask for the items of one user; see Recommender.recommend."""
         answers = await self.recommend_many(
-            [user_id], device=device, region=region, timestamp=timestamp, limit=limit, record=record, deadline=deadline
-        )
+            [user_id], device=device, region=region, timestamp=timestamp, limit=limit, record=record,
+            deadline=deadline, request_id=request_id,
+        )  # fmt: skip
         return answers[0]
 
     async def recommend_many(
@@ -54,16 +61,53 @@ class _Async(RecommenderBase[AsyncTransport]):
         limit: Values[int] = None,
         record: Values[bool] = None,
         deadline: float | None = None,
+        request_id: str | None = None,
     ) -> list[Recommendation]:
         """Ask for the items of B users in one request; see Recommender.recommend_many."""
         call = self._call(
-            user_ids, deadline, device=device, region=region, timestamp=timestamp, limit=limit, record=record
-        )
-        attempts = self._replicas.attempts(call.deadline)
+            user_ids, deadline, request_id,
+            device=device, region=region, timestamp=timestamp, limit=limit, record=record,
+        )  # fmt: skip
+        try:
+            return await self._send(RECOMMEND, call.tensors, call.deadline, partial(decode, users=call.users), call.id)
+        except InvalidRequest:
+            raise
+        except RecommenderError as error:
+            return self._instead(call, error)
+
+    async def feedback(
+        self,
+        user_id: str,
+        item_id: str,
+        event_type: str,
+        *,
+        timestamp: int | None = None,
+        device: str | None = None,
+        region: str | None = None,
+        duration_seconds: float | None = None,
+        deadline: float | None = None,
+    ) -> str:
+        """Tell what a user did with an item; see Recommender.feedback."""
+        event = Event(user_id, item_id, event_type, timestamp, device, region, duration_seconds)
+        [entry] = await self.feedback_many([event], deadline=deadline)
+        return entry
+
+    async def feedback_many(self, events: Sequence[Event], *, deadline: float | None = None) -> list[str]:
+        """Tell many events; see Recommender.feedback_many."""
+        entries: list[str] = []
+        for tensors, count, seconds in self._parts(events, deadline):
+            entries += await self._send(FEEDBACK, tensors, seconds, partial(decode_entries, events=count), new_id())
+        return entries
+
+    async def _send(
+        self, model: ModelContract, tensors: Tensors, deadline: float, read: Callable[[Output], T], request: str
+    ) -> T:
+        """Ask the replicas in turn until one gives an answer that can be read; raise what the last one said."""
+        attempts = self._replicas.attempts(deadline)
         for replica, transport, seconds in attempts:
             with attempts.trying(replica):
-                return decode(await transport.infer(call.tensors, seconds), call.users)
-        return self._instead(call, attempts.error)
+                return read(await transport.infer(model.name, tensors, seconds, request))
+        raise attempts.error
 
     async def ready(self) -> bool:
         """Say whether a replica is ready to answer; never raises."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
-from trident.contract import DEFAULT_LIMIT
-from trident_client.codec import Tensors, encode
+from trident.contract import DEFAULT_LIMIT, ID, MAX_USERS
+from trident_client.codec import Tensors, encode, encode_events
 from trident_client.errors import InvalidRequest, RecommenderError
+from trident_client.events import Event
 from trident_client.replicas import Replicas
 from trident_client.results import Recommendation, RecommendedItem
 
@@ -29,6 +32,7 @@ class Call:
     limits: tuple[int, ...]
     tensors: Tensors
     deadline: float
+    id: str
 
 
 class RecommenderBase(Generic[T]):
@@ -40,9 +44,8 @@ class RecommenderBase(Generic[T]):
         self._fallback = None if fallback is None else tuple(fallback)
         self._closed = False
 
-    def _call(self, users: Sequence[str], deadline: float | None, **options: object) -> Call:
-        if self._closed:
-            raise RecommenderError("this recommender is closed: make a new one")
+    def _call(self, users: Sequence[str], deadline: float | None, request_id: str | None, **options: object) -> Call:
+        self._require_open()
         if isinstance(users, str) or not users:
             raise InvalidRequest(f"user_ids: expected a list of at least one user id, got {users!r:.40}")
         tensors = encode(users, options)
@@ -52,7 +55,22 @@ class RecommenderBase(Generic[T]):
             limits=tuple(limits or [DEFAULT_LIMIT] * len(users)),
             tensors=tensors,
             deadline=self._deadline if deadline is None else _seconds(deadline),
+            id=new_id() if request_id is None else _checked_id(request_id),
         )
+
+    def _parts(self, events: Sequence[Event], deadline: float | None) -> Iterator[tuple[Tensors, int, float]]:
+        """The requests that bring `events`: tensors, number of events, and seconds left; all are checked first."""
+        self._require_open()
+        if not isinstance(events, (list, tuple)) or not all(isinstance(event, Event) for event in events):
+            raise InvalidRequest(f"events: expected a list of Event, got {events!r:.40}")
+        end = time.monotonic() + (self._deadline if deadline is None else _seconds(deadline))
+        parts = [events[start : start + MAX_USERS] for start in range(0, len(events), MAX_USERS)]
+        for tensors, part in [(encode_events(part), part) for part in parts]:
+            yield tensors, len(part), end - time.monotonic()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise RecommenderError("this recommender is closed: make a new one")
 
     def _instead(self, call: Call, error: RecommenderError) -> list[Recommendation]:
         """Answer from the fallback list, or raise `error` when there is none."""
@@ -66,6 +84,19 @@ class RecommenderBase(Generic[T]):
 
 def _unscored(items: Sequence[str]) -> tuple[RecommendedItem, ...]:
     return tuple(RecommendedItem(item, math.nan) for item in items)
+
+
+def new_id() -> str:
+    """An id that no other request has."""
+    return uuid.uuid4().hex
+
+
+def _checked_id(request_id: str) -> str:
+    if not isinstance(request_id, str):
+        raise InvalidRequest(f"request_id: expected str, got {type(request_id).__name__} {request_id!r:.40}")
+    if problem := ID.problem(request_id.encode("utf-8", "surrogatepass")):
+        raise InvalidRequest(f"request_id: expected {ID.expected()}, got {problem}")
+    return request_id
 
 
 def _seconds(deadline: float) -> float:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from trident.contract import (
     DEGRADED_REASONS,
+    ENTRY_ID,
+    FEEDBACK,
     FUNNEL,
     FUNNEL_COUNTS,
     ITEM_ID,
     RECOMMEND,
     RELEASE,
     SCORE,
+    ModelContract,
     Range,
     TensorSpec,
     invalid,
 )
 from trident.errors import InvalidInput
 from trident_client.errors import InvalidRequest, ServerError
+from trident_client.events import Event
 from trident_client.results import Recommendation, RecommendedItem
 
 Tensors = list[tuple[TensorSpec, np.ndarray]]
@@ -34,6 +38,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "BOOL": (bool, np.bool_),
     "INT32": (int, np.integer),
     "INT64": (int, np.integer),
+    "FP32": (float, int, np.floating, np.integer),
 }
 
 Kind = TypeVar("Kind")
@@ -44,10 +49,30 @@ def encode(users: Sequence[str], options: dict[str, object]) -> Tensors:
 
     Raises InvalidRequest with the text that the server would give.
     """
-    values = {"user_id": list(users), **options}
-    given = [spec for spec in RECOMMEND.inputs if values.get(spec.name) is not None]
+    return _encode(RECOMMEND, {"user_id": list(users), **options}, len(users))
+
+
+def encode_events(events: Sequence[Event]) -> Tensors:
+    """Build and check the inputs of `feedback` for B events; what no event has is left out.
+
+    Raises InvalidRequest with the text that the server would give.
+    """
+    return _encode(FEEDBACK, {spec.name: _column(spec, events) for spec in FEEDBACK.inputs}, len(events))
+
+
+def _column(spec: TensorSpec, events: Sequence[Event]) -> list[object] | None:
+    """One value per event, or None for an optional one that no event has."""
+    values = [getattr(event, spec.name) for event in events]
+    if spec.default is None:
+        return values
+    default = spec.default.decode() if isinstance(spec.default, bytes) else spec.default
+    return None if all(v is None for v in values) else [default if v is None else v for v in values]
+
+
+def _encode(contract: ModelContract, values: Mapping[str, object], rows: int) -> Tensors:
+    given = [spec for spec in contract.inputs if values.get(spec.name) is not None]
     try:
-        return [(spec, _tensor(spec, values[spec.name], len(users))) for spec in given]
+        return [(spec, _tensor(spec, values[spec.name], rows, contract.name)) for spec in given]
     except InvalidInput as error:
         raise InvalidRequest(str(error)) from None
 
@@ -60,37 +85,42 @@ def infer_inputs(kind: Callable[[str, list[int], str], Kind], tensors: Tensors) 
     return inputs
 
 
-def _tensor(spec: TensorSpec, value: object, rows: int) -> np.ndarray:
+def _tensor(spec: TensorSpec, value: object, rows: int, model: str) -> np.ndarray:
     """One input as (rows, 1) of the spec's dtype."""
     column = list(value) if isinstance(value, (list, tuple)) else [value] * rows
     array: np.ndarray = np.empty((len(column), 1), spec.numpy_dtype)
     for row, item in enumerate(column):
-        array[row, 0] = _scalar(spec, item)
-    spec.check(array, RECOMMEND.name, rows)
+        array[row, 0] = _scalar(spec, item, model)
+    spec.check(array, model, rows)
     return array
 
 
-def _scalar(spec: TensorSpec, value: object) -> object:
+def _scalar(spec: TensorSpec, value: object, model: str) -> object:
     types = _PYTHON_TYPES[spec.dtype]
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         got = f"{type(value).__name__} {value!r:.40}"
-        raise invalid(RECOMMEND.name, spec.name, f"{types[0].__name__} (dtype {spec.dtype})", got)
+        raise invalid(model, spec.name, f"{types[0].__name__} (dtype {spec.dtype})", got)
     if isinstance(value, str):
         return value.encode("utf-8", "surrogatepass")
     if isinstance(spec.rule, Range):  # before a number overflows its dtype
         problem = spec.rule.problem(cast(int, value))
         if problem is not None:
-            raise invalid(RECOMMEND.name, spec.name, spec.rule.expected(), problem)
+            raise invalid(model, spec.name, spec.rule.expected(), problem)
     return value
 
 
 def decode(output: Output, users: Sequence[str]) -> list[Recommendation]:
     """Read the answer for B users; raise ServerError when it is not what the contract promises."""
     try:
-        read = {spec.name: _read(output, spec, len(users)) for spec in RECOMMEND.outputs}
+        read = {spec.name: _read(output, spec, len(users), RECOMMEND.name) for spec in RECOMMEND.outputs}
         return [_row(user, {name: array[row] for name, array in read.items()}) for row, user in enumerate(users)]
     except ValueError as error:  # lengths that differ, text that is not UTF-8
         raise ServerError(f"{RECOMMEND.name}: the answer cannot be read: {error}") from None
+
+
+def decode_entries(output: Output, events: int) -> list[str]:
+    """Read the answer of `feedback`: an entry id per event; raise ServerError when it is not what is promised."""
+    return [entry.decode("ascii", "replace") for entry in _read(output, ENTRY_ID, events, FEEDBACK.name)[:, 0]]
 
 
 def _row(user: str, row: dict[str, np.ndarray]) -> Recommendation:
@@ -103,12 +133,12 @@ def _row(user: str, row: dict[str, np.ndarray]) -> Recommendation:
     )
 
 
-def _read(output: Output, spec: TensorSpec, rows: int) -> np.ndarray:
+def _read(output: Output, spec: TensorSpec, rows: int, model: str) -> np.ndarray:
     array = output(spec.name)
     if array is None:
-        raise ServerError(f"{RECOMMEND.name}: the answer lacks output '{spec.name}'")
+        raise ServerError(f"{model}: the answer lacks output '{spec.name}'")
     try:
-        spec.check(array, RECOMMEND.name, rows)
+        spec.check(array, model, rows)
     except InvalidInput as error:
         raise ServerError(str(error).replace(" input ", " output ", 1)) from None
     return array

@@ -1,4 +1,4 @@
-"""The command `trident recommend`."""
+"""The commands `trident recommend` and `trident feedback`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trident.contract import BUSINESS_RULES
+from trident.contract import BUSINESS_RULES, EVENT_TYPES
 
 if TYPE_CHECKING:
     from trident.items import ItemColumns
@@ -21,8 +21,9 @@ GRPC_URL, HTTP_URL = "127.0.0.1:8001", "127.0.0.1:8000"
 
 
 def register(app: typer.Typer) -> None:
-    """Add `recommend` to the command line."""
+    """Add `recommend` and `feedback` to the command line."""
     app.command()(recommend)
+    app.command()(feedback)
 
 
 def recommend(
@@ -52,6 +53,30 @@ def recommend(
         typer.echo(json.dumps(_plain(answer, columns, now), ensure_ascii=False))
     else:
         _print(answer, columns, now)
+
+
+def feedback(
+    user: Annotated[str, typer.Argument(help="The user id.")],
+    item: Annotated[str, typer.Argument(help="The item id.")],
+    event_type: Annotated[str, typer.Argument(help=f"One of {', '.join(EVENT_TYPES)}.")],
+    url: Annotated[str | None, typer.Option(help=f"host:port, or several. [default: {GRPC_URL}, {HTTP_URL}]")] = None,
+    http: Annotated[bool, typer.Option("--http", help="Tell over HTTP instead of gRPC.")] = False,
+    device: Annotated[str | None, typer.Option(help="mobile, desktop, tablet or tv.")] = None,
+    region: Annotated[str | None, typer.Option(help="Two-letter code of the country the user was in.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds that the item was looked at.")] = None,
+    timestamp: Annotated[int | None, typer.Option(help="Unix seconds. [default: now]")] = None,
+    deadline: Annotated[float, typer.Option(help="Seconds that the call may take.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the entry as JSON.")] = False,
+) -> None:
+    """Tell a running Trident what a user did with an item."""
+    from trident_client import HttpRecommender, Recommender
+
+    kind, default = (HttpRecommender, HTTP_URL) if http else (Recommender, GRPC_URL)
+    with kind(url or default, deadline=deadline) as client:
+        entry = client.feedback(
+            user, item, event_type, timestamp=timestamp, device=device, region=region, duration_seconds=duration
+        )
+    typer.echo(json.dumps({"entry_id": entry}) if as_json else f"kept as entry {entry}")
 
 
 def _print(answer: Recommendation, columns: ItemColumns | None, now: float) -> None:

@@ -44,12 +44,15 @@ _KINDS: dict[str, type[RecommenderError]] = {
     "502": Unreachable,
     "503": Unreachable,
 }
+_STOPPING = "has no available versions"  # what a server says that takes no new requests as it ends
 _TRACEBACK = re.compile(r"\s*(\n\s*At:\n|Traceback \(most recent call last\))", re.DOTALL)
 
 
 def error_of(status: str | None, message: str | None, url: str, seconds: float) -> RecommenderError:
     """Turn a gRPC status ("StatusCode.INTERNAL") or an HTTP one ("500") and the server's text into an error of ours."""
     kind = _KINDS.get((status or "").removeprefix("StatusCode."), ServerError)
+    if _STOPPING in (message or ""):
+        kind = Unreachable
     if kind is DeadlineExceeded:
         return too_late(url, seconds)
     text = " ".join(_TRACEBACK.split(message or "no reason given", maxsplit=1)[0].split())

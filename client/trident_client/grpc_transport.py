@@ -28,11 +28,11 @@ class GrpcTransport:
         self._url = url
         self._client = InferenceServerClient(url, channel_args=CHANNEL)
 
-    def infer(self, tensors: Tensors, seconds: float) -> Output:
-        """Ask `recommend`; raise one of our errors after at most `seconds`."""
+    def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
+        """Ask `model` under the id `request`; raise one of our errors after at most `seconds`."""
         try:
             return self._client.infer(
-                RECOMMEND.name, infer_inputs(InferInput, tensors), client_timeout=seconds
+                model, infer_inputs(InferInput, tensors), request_id=request, client_timeout=seconds
             ).as_numpy
         except InferenceServerException as error:
             raise error_of(error.status(), error.message(), self._url, seconds) from None
@@ -61,11 +61,11 @@ class AsyncGrpcTransport:
             self._opened = AsyncInferenceServerClient(self._url, channel_args=CHANNEL)
         return self._opened
 
-    async def infer(self, tensors: Tensors, seconds: float) -> Output:
-        """Ask `recommend`; raise one of our errors after at most `seconds`."""
+    async def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
+        """Ask `model` under the id `request`; raise one of our errors after at most `seconds`."""
         try:
             result = await self._client().infer(
-                RECOMMEND.name, infer_inputs(InferInput, tensors), client_timeout=seconds
+                model, infer_inputs(InferInput, tensors), request_id=request, client_timeout=seconds
             )
         except InferenceServerException as error:
             raise error_of(error.status(), error.message(), self._url, seconds) from None

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
-from trident_client.base import DEADLINE_S, RecommenderBase, Values
-from trident_client.codec import Output, Tensors, decode
+from trident.contract import FEEDBACK, RECOMMEND, ModelContract
+from trident_client.base import DEADLINE_S, RecommenderBase, Values, new_id
+from trident_client.codec import Output, Tensors, decode, decode_entries
+from trident_client.errors import InvalidRequest, RecommenderError
+from trident_client.events import Event
 from trident_client.replicas import Replicas, addresses
 from trident_client.results import Recommendation
 
 R = TypeVar("R", bound="_Blocking")
+T = TypeVar("T")
 
 
 class Transport(Protocol):
     """One replica."""
 
-    def infer(self, tensors: Tensors, seconds: float) -> Output:
-        """Ask `recommend`."""
+    def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
+        """Ask `model`; `request` is the id of the request, the same in every attempt."""
 
     def ready(self, seconds: float) -> bool:
         """Say whether `recommend` is ready."""
@@ -37,18 +42,22 @@ class _Blocking(RecommenderBase[Transport]):
         limit: int | None = None,
         record: bool | None = None,
         deadline: float | None = None,
+        request_id: str | None = None,
     ) -> Recommendation:
         """Ask for the items of one user.
 
         `device` is mobile, desktop, tablet or tv, `region` a two-letter country code (default: the user's home),
         `timestamp` unix seconds (default: now), `limit` 1 to 50 items (default 20); `record=False` keeps the answer
-        from counting as shown. `deadline` is in seconds and covers all attempts.
+        from counting as shown. `deadline` is in seconds and covers all attempts. Within two minutes the same user and
+        `request_id` get the same items again instead of the next ones; every attempt of a call has the same id, by
+        default a new one.
 
         Raises InvalidRequest, DeadlineExceeded, Unreachable or ServerError; with a fallback list only InvalidRequest.
         """
         answers = self.recommend_many(
-            [user_id], device=device, region=region, timestamp=timestamp, limit=limit, record=record, deadline=deadline
-        )
+            [user_id], device=device, region=region, timestamp=timestamp, limit=limit, record=record,
+            deadline=deadline, request_id=request_id,
+        )  # fmt: skip
         return answers[0]
 
     def recommend_many(
@@ -61,16 +70,63 @@ class _Blocking(RecommenderBase[Transport]):
         limit: Values[int] = None,
         record: Values[bool] = None,
         deadline: float | None = None,
+        request_id: str | None = None,
     ) -> list[Recommendation]:
         """Ask for the items of B users in one request; each option is one value for all or a list with one per user."""
         call = self._call(
-            user_ids, deadline, device=device, region=region, timestamp=timestamp, limit=limit, record=record
-        )
-        attempts = self._replicas.attempts(call.deadline)
+            user_ids, deadline, request_id,
+            device=device, region=region, timestamp=timestamp, limit=limit, record=record,
+        )  # fmt: skip
+        try:
+            return self._send(RECOMMEND, call.tensors, call.deadline, partial(decode, users=call.users), call.id)
+        except InvalidRequest:
+            raise
+        except RecommenderError as error:
+            return self._instead(call, error)
+
+    def feedback(
+        self,
+        user_id: str,
+        item_id: str,
+        event_type: str,
+        *,
+        timestamp: int | None = None,
+        device: str | None = None,
+        region: str | None = None,
+        duration_seconds: float | None = None,
+        deadline: float | None = None,
+    ) -> str:
+        """Tell what a user did with an item; return the id of the entry under which the event is kept.
+
+        `event_type` is view, click, like, add, share or purchase; a click, like, add or purchase moves the next answer.
+        `timestamp` is in unix seconds (default: now), `device` and `region` are as for `recommend`. An event that is
+        sent twice with the same timestamp counts once.
+
+        Raises InvalidRequest, DeadlineExceeded, Unreachable or ServerError; then the event may not be kept.
+        """
+        event = Event(user_id, item_id, event_type, timestamp, device, region, duration_seconds)
+        [entry] = self.feedback_many([event], deadline=deadline)
+        return entry
+
+    def feedback_many(self, events: Sequence[Event], *, deadline: float | None = None) -> list[str]:
+        """Tell many events, 64 in a request; return the ids of their entries.
+
+        After an error send all of them again: those that were kept count once. `deadline` covers the whole call.
+        """
+        entries: list[str] = []
+        for tensors, count, seconds in self._parts(events, deadline):
+            entries += self._send(FEEDBACK, tensors, seconds, partial(decode_entries, events=count), new_id())
+        return entries
+
+    def _send(
+        self, model: ModelContract, tensors: Tensors, deadline: float, read: Callable[[Output], T], request: str
+    ) -> T:
+        """Ask the replicas in turn until one gives an answer that can be read; raise what the last one said."""
+        attempts = self._replicas.attempts(deadline)
         for replica, transport, seconds in attempts:
             with attempts.trying(replica):
-                return decode(transport.infer(call.tensors, seconds), call.users)
-        return self._instead(call, attempts.error)
+                return read(transport.infer(model.name, tensors, seconds, request))
+        raise attempts.error
 
     def ready(self) -> bool:
         """Say whether a replica is ready to answer; never raises."""

@@ -33,7 +33,7 @@ def items_folder(tmp_path_factory) -> Path:
         "category": np.array([1, -1]),
         "published_at": np.array([NOW - 12 * DAY, 0]),
         "blocked": blocked_words([[], []], 3),
-        "popular": np.array([0]),
+        "popular": np.array([[0]]),
     }
     write_items(folder, ["u|0|2", "b"], ["A [red]film[/red]\x1b[31m", "Other"], ["news", "drama"], **columns)
     return folder
