@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from trident.contract import CANDIDATES_PER_USER, FEATURES
+from trident.contract import CANDIDATES_PER_USER, DEFAULT_LIMIT, FEATURES, NO_ITEM
+from trident.rules import DEFAULT_RULES, Rules
+from trident.rules.diversity import choose, within_cap
 from trident_export.baselines import clicks_of
 from trident_export.build import build
 from trident_export.build_config import BuildConfig
@@ -27,25 +29,29 @@ from trident_export.catalogue import Catalogue, Users, read_log
 from trident_export.contest import CHOSEN_BY, Stand, baselines
 from trident_export.data.dataset import Dataset
 from trident_export.data.validate import validate
+from trident_export.end_to_end import end_to_end
 from trident_export.evaluate import evaluate_probabilities, ranked_lists
 from trident_export.event_log import Log, Requests
 from trident_export.features import build_vocabulary
 from trident_export.ground import Ground
 from trident_export.holdout import last_share, requests_at, until, without_pairs
 from trident_export.judge import COMPARED, CatalogueFacts, Difference, Verdict, differences, judged
-from trident_export.learning import rows_behind, taught_pairs, tower_data
+from trident_export.learning import Ranker, rows_behind, taught_pairs, tower_data
 from trident_export.moments import Moments, matrices
 from trident_export.question import Question, answered
 from trident_export.ranker import RankerConfig, RankerRows, predict, train_ranker
 from trident_export.retrieval import embed, nearest, similarities
+from trident_export.snapshot import write_models
 from trident_export.split import time_windows
 from trident_export.towers import Towers, train
+from trident_export.writer import write_rules
 
 COLUMNS = ("recall@20", "recall@50", "recall@500", "ndcg@20", "mrr", "coverage@20", "novelty@20", "diversity@20")
 SNAPSHOTS = 60
 TEST_SHARE, FOLDS = 0.2, 4  # in the random split
 CHECK_SHARE = 0.1  # of the ratings that are learned from: they say how many trees are enough
-RANDOM_RANKER = RankerConfig(trees=600)
+# Which of the rated were liked: rows on their own, nothing is sorted.
+RANDOM_RANKER = RankerConfig(depth=0, trees=600, learning_rate=0.05, patience=30)
 CONFIG = BuildConfig()
 EVEN = replace(CONFIG, recency=None, newcomers=0.0)  # held-out events are no newer, and no user is new
 
@@ -83,12 +89,26 @@ def last_fifth(dataset: Dataset, work: Path) -> tuple[Verdict, list[Difference],
         return Stand(known, end, about, len(users), len(items), k)
 
     rivals = baselines(stand(first, choosing, CHOSEN_BY), stand(log, asked, CANDIDATES_PER_USER))
-    lists = {name: found.lists for name, found in rivals.items()} | _own_lists(ground, middle, asked)
+    bare = {name: found.lists for name, found in rivals.items()}
+    own = _own_lists(ground, middle, asked, work)
     facts = CatalogueFacts(clicks_of(log, end, len(items)), items.category)
-    return judged(lists, asked, facts), differences(lists, list(rivals), asked), len(asked)
+    every = judged(bare | _under_cap(bare, items.category) | own, asked, facts)
+    return every, differences(bare | own, list(rivals), asked), len(asked)
 
 
-def _own_lists(ground: Ground, middle: np.ndarray, asked: Question) -> dict[str, np.ndarray]:
+def _under_cap(lists: Mapping[str, np.ndarray], category: np.ndarray) -> dict[str, np.ndarray]:
+    """The first 20 of each baseline under the category cap of the default rules, which "rules on" obeys."""
+    cap, capped = Rules.read(DEFAULT_RULES).max_per_category, {}
+    for name, found in lists.items():
+        short = capped[f"{name}, rules' cap"] = np.full((len(found), DEFAULT_LIMIT), NO_ITEM, np.int64)
+        for row, rows in zip(short, found, strict=True):
+            rows = rows[rows != NO_ITEM]
+            chosen = np.sort(choose(within_cap(category[rows], cap), DEFAULT_LIMIT))
+            row[: len(chosen)] = rows[chosen]
+    return capped
+
+
+def _own_lists(ground: Ground, middle: np.ndarray, asked: Question, work: Path) -> dict[str, np.ndarray]:
     log, end = ground.log, ground.windows.end
     clicks = np.flatnonzero(log.positive)
     late = log.time[clicks] >= middle[log.user[clicks]]
@@ -100,12 +120,18 @@ def _own_lists(ground: Ground, middle: np.ndarray, asked: Question) -> dict[str,
         rows_behind(ground, towers, requests.take(np.flatnonzero(part)), (end, end), samples, np.random.default_rng(0))
         for part in (~held, held)
     ]
-    forest = train_ranker(rows[0], rows[1], CONFIG.ranker).booster
+    ranker = Ranker(train_ranker(rows[0], rows[1], CONFIG.ranker), *rows)
     towers = learned_towers(ground, clicks, clicks[late], towers.best.epoch)
     scene = ground.moments.scene(asked.requests)
     embeddings = towers.item_embeddings(ground.items.all_at(end))
     found = nearest(embed(towers, scene), embeddings, asked.touched, CANDIDATES_PER_USER)
-    return {"retrieval": found.rows, "ranked": ranked_lists(scene, ground.items, found, lambda x: predict(forest, x))}
+    ranked = ranked_lists(scene, ground.items, found, lambda x: predict(ranker.booster, x))
+    models = work / "models"
+    models.mkdir()
+    write_rules(models, None)
+    write_models(models, towers, ranker)
+    served = end_to_end(work / "served", models, ground, towers, asked, scene, end)
+    return {"retrieval": found.rows, "ranked": ranked, **served.lists}
 
 
 def random_split(dataset: Dataset, work: Path) -> dict[str, Any]:

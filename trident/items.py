@@ -27,7 +27,7 @@ COLUMNS = {
     "in_stock": np.bool_,  # (n,)
     "flagged": np.bool_,  # (n,)
     "blocked": np.uint64,  # (n, words) bit r of word w: blocked in region 64·w + r
-    "popular": np.int32,  # (p,) rows, most popular first
+    "popular": np.int32,  # (1 + regions, p) rows, most popular first, -1 pads: of all viewers, then of each region
 }
 
 
@@ -143,5 +143,7 @@ def _check(columns: dict[str, np.ndarray], ids: int, titles: int) -> None:
             raise ReleaseError(f"item column '{name}': expected dtype {np.dtype(dtype)}, got {column.dtype}")
         if name != "popular" and len(column) != ids:
             raise ReleaseError(f"item column '{name}': expected {ids} rows, got {len(column)}")
+    if columns["popular"].ndim != 2:
+        raise ReleaseError(f"item column 'popular': expected (1 + regions, p), got {columns['popular'].shape}")
     if titles != ids:
         raise ReleaseError(f"item column 'titles': expected {ids} rows, got {titles}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,30 +13,20 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from trident.features.registry import schema_hash
 from trident.release import Manifest, Release
-from trident.rules import Rules
-from trident_export.baselines import recently_popular
 from trident_export.build_config import BuildConfig
 from trident_export.build_source import Source
+from trident_export.data.engine import kept
 from trident_export.data.progress import progress_bar
 from trident_export.data.report import ValidationReport
 from trident_export.data.validate import validate
 from trident_export.evaluate import Evaluation, evaluate
-from trident_export.event_log import UNKNOWN, Requests
-from trident_export.features import default_user_row
 from trident_export.ground import Ground, lay_ground
-from trident_export.index import SearchSettings, build_index, write_index
 from trident_export.learning import Ranker, fit_ranker, fit_towers, refit_towers
-from trident_export.moments import Scene
-from trident_export.ranker import export_ranker
 from trident_export.release_page import PAGE, release_page
-from trident_export.retrieval import embed
+from trident_export.snapshot import manifest_of, users_at, write_models, write_snapshot
 from trident_export.towers import Towers
-from trident_export.writer import ServedRows, replacing, write_manifest, write_rows, write_rules
-
-POPULAR = 1_000  # rows in the list of popular items, at most
-PARITY_ROWS = 2_000
+from trident_export.writer import replacing, write_manifest, write_rules
 
 
 @dataclass(frozen=True)
@@ -64,33 +53,36 @@ def build(
     *,
     rules: Path | None = None,
     work: Path | None = None,
+    engine: str = "duckdb",
 ) -> BuildReport:
     """Make the release folder `out` from raw data; intermediates go to `work`, or to a folder that is removed.
 
     `out` appears, or is replaced, only when everything has succeeded. `rules` is a rules.toml, None for the default
-    ones. The same source, config and machine give the same models. Raises InvalidInput for data that cannot be learned
-    from, ReleaseError when `out` is taken by something else or a part fails its check.
+    ones. `engine`, of `data.engine.ENGINES`, validates and computes user and item features. The same source, config and
+    machine give the same models. Raises InvalidInput for data that cannot be learned from, ReleaseError when `out` is
+    taken by something else or a part fails its check.
     """
     config, clock = config or BuildConfig(), StepClock()
-    with replacing(Path(out)) as draft, _folder(work) as scratch:
+    with replacing(Path(out)) as draft, _folder(work) as scratch, kept(engine) as at:
         write_rules(draft, rules)
         with clock.timed("data"):  # reading and validating show bars of their own
-            quality = validate(source.load(scratch / "raw"), scratch / "clean", source.rules)
+            quality = validate(source.load(scratch / "raw"), scratch / "clean", source.rules, at)
         with clock.step("features"):
-            ground = lay_ground(quality.dataset, config)
+            ground = lay_ground(quality.dataset, config, at)
         with clock.step("towers") as progress:
             first = fit_towers(ground, config, progress)
         with clock.step("ranker") as progress:
             ranker = fit_ranker(ground, first, config, progress)
         with clock.step("towers again") as progress:
             towers = refit_towers(ground, first, config, progress)
-        with clock.step("evaluation"):
-            evaluation = evaluate(ground, towers, ranker, Rules.read(draft / "rules.toml"), config)
+        with clock.step("models"):
+            parity = write_models(draft, towers, ranker, config.seed)
+        with clock.step("evaluation"), TemporaryDirectory(dir=scratch) as past:
+            evaluation = evaluate(ground, towers, ranker, config, draft, Path(past))
         with clock.step("release"):
-            parts = write_parts(draft, ground, towers, ranker, config)
-            metrics = measured(first, ranker, evaluation, parts)
+            metrics = measured(first, ranker, evaluation, parity)
             (draft / PAGE).write_text(release_page(metrics, ground.windows.as_dict()), "utf-8")
-            manifest = write_manifest(draft, describe(source, quality, ground, towers, parts, metrics))
+            manifest = write_manifest(draft, write_present(draft, source, quality, ground, towers, metrics, config))
             Release.open(draft).verify()
     return BuildReport(Path(out), manifest, quality, evaluation, clock.seconds)
 
@@ -125,44 +117,7 @@ def _folder(work: Path | None) -> Iterator[Path]:
         yield work
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What was measured while the parts of a release were written."""
-
-    search: SearchSettings
-    tower_difference: float  # ONNX against torch
-    ranker_difference: float  # Treelite against LightGBM, in probability
-
-
-def write_parts(folder: Path, ground: Ground, towers: Towers, ranker: Ranker, config: BuildConfig) -> Parts:
-    """Write everything but the manifest, with rows as of the end of the data; each part is checked as it is written."""
-    moments, end = ground.moments, ground.windows.end
-    items, scene = ground.items.all_at(end), everyone(ground, end)
-    (folder / "user_tower").mkdir()
-    tower_difference = towers.export_onnx(folder / "user_tower" / "model.onnx")
-    index, search = build_index(towers.item_embeddings(items), embed(towers, scene), seed=config.seed)
-    write_index(index, folder / "index.faiss")
-    served = ServedRows(
-        users=scene.users,
-        histories=scene.histories,
-        default_user=default_user_row(moments.vocabulary),
-        items=items,
-        vectors=towers.item_vectors,
-        popular=recently_popular(ground.log, end, len(items))[:POPULAR],
-    )
-    write_rows(folder, moments.known_users, moments.catalogue, moments.vocabulary, served)
-    sample = ranker.validation.features[:PARITY_ROWS]
-    return Parts(search, tower_difference, export_ranker(ranker.booster, folder / "ranker", sample, config.seed))
-
-
-def everyone(ground: Ground, time: int) -> Scene:
-    """All users as of one moment, in the order of their list."""
-    user = np.arange(len(ground.moments.known_users))
-    nowhere = np.full(len(user), UNKNOWN)
-    return ground.moments.scene(Requests(user, np.full(len(user), time), nowhere, nowhere))
-
-
-def measured(first: Towers, ranker: Ranker, evaluation: Evaluation, parts: Parts) -> dict[str, Any]:
+def measured(first: Towers, ranker: Ranker, evaluation: Evaluation, parity: Mapping[str, float]) -> dict[str, Any]:
     """The metrics of the manifest; those of the towers come from the ones that were validated on later data."""
     return {
         "test": evaluation.as_dict(),
@@ -173,29 +128,22 @@ def measured(first: Towers, ranker: Ranker, evaluation: Evaluation, parts: Parts
             "curve": [{k: v for k, v in asdict(e).items() if k != "seconds"} for e in first.curves],
         },
         "ranker": ranker.trained.as_dict(),
-        "parity": {"user_tower": parts.tower_difference, "ranker": parts.ranker_difference},
+        "parity": parity,
     }
 
 
-def describe(
+def write_present(
+    folder: Path,
     source: Source,
     quality: ValidationReport,
     ground: Ground,
     towers: Towers,
-    parts: Parts,
     metrics: Mapping[str, Any],
+    config: BuildConfig,
 ) -> Manifest:
-    """The manifest of a release, yet without the fingerprints of its files."""
-    vocabulary = ground.moments.vocabulary
-    return Manifest(
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        embedding_space=towers.space,
-        feature_schema=schema_hash(vocabulary),
-        as_of=ground.windows.end,
-        items=len(ground.moments.catalogue),
-        users=len(ground.moments.known_users),
-        vocabulary=vocabulary.to_dict(),
-        search=asdict(parts.search),
-        data={"source": source.about, "quality": quality.summary(), "windows": ground.windows.as_dict()},
-        metrics=metrics,
-    )
+    """Write index, items and users as of the end of the data; returns the manifest, yet without fingerprints."""
+    end, moments = ground.windows.end, ground.moments
+    everyone = users_at(ground, np.arange(len(moments.known_users)), end)
+    search = write_snapshot(folder, ground, moments.catalogue, towers, everyone, end, config.seed)
+    data = {"source": source.about, "quality": quality.summary(), "windows": ground.windows.as_dict()}
+    return replace(manifest_of(ground, towers, search, end, len(everyone)), data=data, metrics=metrics)

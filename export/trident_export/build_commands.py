@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trident_export import compare_commands
-from trident_export.data.commands import Source
+from trident_export.data.commands import Engine, EngineName, Source
+from trident_export.data.sizes import DEFAULT
 
 if TYPE_CHECKING:
     from trident_export.build_config import BuildConfig
@@ -43,17 +44,18 @@ def build_command(
     source: SourceName = Source.synthetic,
     path: Data = None,
     out: Out = Path("build/release"),
-    users: Users = 2_000,
-    items: Items = 10_000,
-    events: Events = 300_000,
-    days: Days = 60,
+    users: Users = DEFAULT.users,
+    items: Items = DEFAULT.items,
+    events: Events = DEFAULT.events,
+    days: Days = DEFAULT.days,
     end: End = None,
-    seed: Seed = 7,
+    seed: Seed = DEFAULT.seed,
     rules: Rules = None,
     validation: Validation = None,
     work: Work = None,
     epochs: Epochs = None,
     trees: Trees = None,
+    engine: EngineName = Engine.duckdb,
     as_json: AsJson = False,
 ) -> None:
     """Learn a release from events: validate, train towers and ranker, evaluate, write the folder that is published."""
@@ -65,7 +67,8 @@ def build_command(
         if source is Source.synthetic and path is None
         else folder_source(source.value, path, validation)
     )
-    report = build(made, out, _config(seed, epochs, trees), rules=rules, work=work)
+    config = _config(seed, epochs, trees)
+    report = build(made, out, config, rules=rules, work=work, engine=engine.value)
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:

@@ -45,9 +45,16 @@ def evaluation_lines(found: Evaluation) -> list[str]:
     order = found.ranker["candidates"]
     return [
         *lines,
+        *oracle_lines(found),
         f"ranker on impressions: {_probabilities(found.ranker['impressions'])}",
         f"ranker on candidates: AUC {order['auc']:.4f}, {order['rows']:,} rows, {order['click_share']:.1%} clicked",
     ]
+
+
+def oracle_lines(found: Evaluation) -> list[str]:
+    """How much of the NDCG@20 of the oracles of synthetic data the answers reach; no line for real data."""
+    parts = {method: (f"{of} {share:.0%}" for of, share in shares.items()) for method, shares in found.oracle.items()}
+    return [f"{method}: NDCG@20 over that of an oracle of {'; of '.join(shares)}" for method, shares in parts.items()]
 
 
 def release_lines(report: BuildReport) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from trident_export.data import loading, synthetic
 from trident_export.data.dataset import Dataset
 from trident_export.data.rules import ValidationRules
+from trident_export.data.sizes import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,11 @@ class Source:
 
 
 def synthetic_source(
-    users: int = 2_000,
-    items: int = 10_000,
-    events: int = 300_000,
-    days: int = 60,
-    seed: int = 7,
+    users: int = DEFAULT.users,
+    items: int = DEFAULT.items,
+    events: int = DEFAULT.events,
+    days: int = DEFAULT.days,
+    seed: int = DEFAULT.seed,
     end: datetime | None = None,
     validation: Path | None = None,
 ) -> Source:

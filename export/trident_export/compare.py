@@ -10,6 +10,7 @@ from trident.errors import ReleaseError
 from trident.release import Manifest, Release
 
 PROBABILITY = ("auc", "log_loss", "calibration_error")
+SLICED = "ndcg@20"  # the metric by which slices are compared
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ def _metrics(manifest: Manifest) -> dict[tuple[str, str], tuple[float, tuple[flo
     for method, metrics in test["methods"].items():
         for metric, value in metrics.items():
             found[method, metric] = (value, _pair(test.get("intervals", {}).get(method, {}).get(metric)))
+    for part, verdict in test.get("slices", {}).items():
+        for method, metrics in verdict["means"].items():
+            interval = _pair(verdict["intervals"].get(method, {}).get(SLICED))
+            found[method, f"{SLICED}, {part}"] = (metrics[SLICED], interval)
     for kind, metrics in test["ranker"].items():
         for metric in (m for m in PROBABILITY if m in metrics):
             interval = metrics.get("intervals", {}).get(metric)

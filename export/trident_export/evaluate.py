@@ -1,30 +1,34 @@
 """Evaluation on the test window: one request per user, at his first event there, against what he clicked from then on.
 
 Items that the user had touched before are left out of every list and of the right answers, for all methods alike.
-Stock, regions, age limits and freshness are not applied, to none of them.
+Baselines, retrieval and the ranked list know neither stock nor regions, age limits and rules; the lists end to end are
+the answers of the stages that serve, with all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trident.contract import CANDIDATES_PER_USER
 from trident.errors import InvalidInput
-from trident.rules import Rules
-from trident.stages.business_rules import choose, within_cap
 from trident_export.baselines import clicks_of
 from trident_export.build_config import BuildConfig
 from trident_export.contest import CHOSEN_BY, Stand, baselines
+from trident_export.data.truth import Truth
+from trident_export.end_to_end import Served, end_to_end
 from trident_export.ground import Ground
 from trident_export.index import build_index
 from trident_export.intervals import interval
 from trident_export.judge import (
+    ByUser,
     CatalogueFacts,
     Difference,
+    Lists,
     Verdict,
     differences,
     judged,
@@ -34,12 +38,13 @@ from trident_export.judge import (
 from trident_export.learning import Ranker, impressions, ranker_rows
 from trident_export.metrics import auc, calibration, calibration_error, log_loss
 from trident_export.moments import ItemClock, Scene, matrices
+from trident_export.oracle import EXPECTED, consult, shares
 from trident_export.question import Question, question
 from trident_export.ranker import RankerRows, predict
 from trident_export.retrieval import Retrieved, embed, search_index
+from trident_export.snapshot import users_at
 from trident_export.towers import Towers
 
-CAPPED = 50  # as deep as the list under the category cap goes
 CHOOSING_USERS = 300  # asked on the validation window to choose the settings of baselines
 PROBABILITY_ROUNDS = 200  # of the bootstrap over the users of impressions
 
@@ -54,6 +59,7 @@ class Evaluation:
     slices: Mapping[str, tuple[int, Verdict]]  # name → requests, their metrics
     settings: Mapping[str, Mapping[str, Any]]  # baseline → what was chosen on the validation window
     ranker: Mapping[str, Mapping[str, Any]]  # kind of rows → metric
+    oracle: Mapping[str, Mapping[str, float]]  # method → its share of what oracles reach; empty for real data
     requests: int
     of_new_users: int  # requests by users without an event before
 
@@ -64,8 +70,14 @@ class Evaluation:
         return content
 
 
-def evaluate(ground: Ground, towers: Towers, ranker: Ranker, rules: Rules, config: BuildConfig) -> Evaluation:
-    """Ask in the test window: the baselines, retrieval, and the ranked list without and with the category cap."""
+def evaluate(
+    ground: Ground, towers: Towers, ranker: Ranker, config: BuildConfig, models: Path, scratch: Path
+) -> Evaluation:
+    """Ask in the test window: the baselines, retrieval, the ranked list, and the whole path with the rules off and on.
+
+    `models` holds the written towers and ranker and the rules; `scratch` takes a release of them as of the window's
+    start. On synthetic data the oracles are asked too.
+    """
     windows, rng = ground.windows, np.random.default_rng(config.seed)
     asked = question(ground.log, windows.test, windows.end, config.test_users, rng)
     if not len(asked):
@@ -76,20 +88,36 @@ def evaluate(ground: Ground, towers: Towers, ranker: Ranker, rules: Rules, confi
         _stand(ground, windows.test, asked, CANDIDATES_PER_USER),
         config.seed,
     )
-    lists = {n: b.lists for n, b in rivals.items()} | own_lists(ground, towers, ranker, asked, rules, config)
+    users = users_at(ground, asked.requests.user, windows.test)
+    served = end_to_end(scratch, models, ground, towers, asked, users, windows.test)
+    rival_lists = {name: found.lists for name, found in rivals.items()}
+    own = own_lists(ground, towers, ranker, asked, config) | served.lists
+    lists, expected = with_oracle(ground, asked, served, rival_lists | own)
     catalogue = ground.moments.catalogue
     facts = CatalogueFacts(clicks_of(ground.log, windows.test, len(catalogue)), catalogue.category)
-    verdict = judged(lists, asked, facts, config.seed)
+    verdict = judged(lists, asked, facts, config.seed, expected)
+    parts = slices(asked, facts)
     return Evaluation(
         methods=verdict.means,
         intervals=verdict.intervals,
-        differences=tuple(differences(lists, list(rivals), asked, config.seed)),
-        slices={n: (len(s.rows), judged_slice(lists, s, config.seed)) for n, s in slices(asked, facts).items()},
+        differences=tuple(differences({**rival_lists, **own}, list(rivals), asked, config.seed)),
+        slices={n: (len(s.rows), judged_slice(lists, s, config.seed, expected)) for n, s in parts.items()},
         settings={name: baseline.settings for name, baseline in rivals.items()},
         ranker=evaluate_ranker(ground, towers, ranker, config),
+        oracle=shares(verdict.means, list(served.lists)),
         requests=len(asked),
         of_new_users=sum(len(rows) == 0 for rows in asked.touched),
     )
+
+
+def with_oracle(ground: Ground, asked: Question, served: Served, lists: Lists) -> tuple[Lists, Mapping[str, ByUser]]:
+    """The lists with the oracles', and what to expect of each; the same and nothing where there is no truth."""
+    path = ground.moments.dataset.truth
+    if path is None:
+        return lists, {}
+    ids = (ground.moments.known_users.ids, ground.moments.catalogue.ids)
+    found = consult(Truth.read(path), ids, asked, served.allowed, lists)
+    return {**lists, **found.lists}, {name: {EXPECTED: values} for name, values in found.expected.items()}
 
 
 def _stand(ground: Ground, before: int, asked: Question, k: int) -> Stand:
@@ -97,20 +125,15 @@ def _stand(ground: Ground, before: int, asked: Question, k: int) -> Stand:
 
 
 def own_lists(
-    ground: Ground, towers: Towers, ranker: Ranker, asked: Question, rules: Rules, config: BuildConfig
+    ground: Ground, towers: Towers, ranker: Ranker, asked: Question, config: BuildConfig
 ) -> dict[str, np.ndarray]:
-    """What the release would answer at the requests: after the search, the ranker, and the cap of the rules."""
+    """What the index finds at the requests, and the same sorted by the ranker, users as of their requests."""
     scene, test = ground.moments.scene(asked.requests), ground.windows.test
     users, embeddings = embed(towers, scene), towers.item_embeddings(ground.items.all_at(test))
     index, search = build_index(embeddings, users, seed=config.seed)
     retrieved = search_index(index, search.nprobe, users, asked.touched, CANDIDATES_PER_USER)
     ranked = ranked_lists(scene, ground.items, retrieved, lambda rows: predict(ranker.booster, rows))
-    category = ground.moments.catalogue.category
-    return {
-        "retrieval": retrieved.rows,
-        "ranked": ranked,
-        "ranked, category cap": capped(ranked, category, rules.max_per_category, CAPPED),
-    }
+    return {"retrieval": retrieved.rows, "ranked": ranked}
 
 
 def evaluate_ranker(ground: Ground, towers: Towers, ranker: Ranker, config: BuildConfig) -> dict[str, dict[str, Any]]:
@@ -166,19 +189,6 @@ def by_score(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Sort each list (Q, K) by its scores, best first; -1 pads stay last, equal scores keep their order."""
     keys = np.where(rows >= 0, -scores, np.inf)
     return np.take_along_axis(rows, np.argsort(keys, axis=1, kind="stable"), axis=1)
-
-
-def capped(ranked: np.ndarray, category: np.ndarray, cap: int, limit: int) -> np.ndarray:
-    """The first `limit` of each list (Q, K) with at most `cap` items per category: (Q, limit), -1 pads.
-
-    As in the business rules, an item beyond the cap comes in only where fewer than `limit` would remain.
-    """
-    answer = np.full((len(ranked), limit), -1, np.int64)
-    for row, rows in enumerate(ranked):
-        rows = rows[rows >= 0]
-        chosen = np.sort(choose(within_cap(category[rows], cap), limit))
-        answer[row, : len(chosen)] = rows[chosen]
-    return answer
 
 
 def ranked_lists(

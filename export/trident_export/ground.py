@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from ibis.backends import BaseBackend
 
 from trident_export.build_config import BuildConfig
 from trident_export.catalogue import Catalogue, Users, read_log
@@ -27,13 +28,13 @@ class Ground:
     items: ItemClock
 
 
-def lay_ground(dataset: Dataset, config: BuildConfig) -> Ground:
+def lay_ground(dataset: Dataset, config: BuildConfig, engine: str | BaseBackend = "duckdb") -> Ground:
     """Read a validated dataset, split its time line and compute the item rows that the later steps need."""
-    vocabulary = build_vocabulary(dataset)
+    vocabulary = build_vocabulary(dataset, engine)
     users, catalogue = Users.read(dataset, vocabulary), Catalogue.read(dataset, vocabulary)
     log = read_log(dataset, users, catalogue, vocabulary)
     windows = time_windows(log.time, config.split)
-    moments = Moments(dataset, vocabulary, users, catalogue)
+    moments = Moments(dataset, vocabulary, users, catalogue, engine)
     return Ground(moments, log, windows, moments.items(snapshot_times(windows, config.item_snapshots)))
 
 

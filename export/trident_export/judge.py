@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,6 +19,9 @@ SLICED = ("recall@20", "recall@50", "ndcg@20", "mrr")
 
 Lists = Mapping[str, np.ndarray]
 """Method → (Q, L) int64 item rows, best first, -1 pads."""
+ByUser = Mapping[str, np.ndarray]
+"""Metric → (Q,) float64, NaN where it has no value."""
+NOTHING: Mapping[str, ByUser] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,14 @@ class Difference:
     high: float
 
 
-def judged(lists: Lists, asked: Question, facts: CatalogueFacts, seed: int = 0) -> Verdict:
-    """All metrics of all methods."""
-    verdict = _verdict({name: user_metrics(found, asked.relevant, facts) for name, found in lists.items()}, seed)
+def judged(
+    lists: Lists, asked: Question, facts: CatalogueFacts, seed: int = 0, more: Mapping[str, ByUser] = NOTHING
+) -> Verdict:
+    """All metrics of all methods, and `more` of some that do not come from the log."""
+    values = {
+        name: user_metrics(found, asked.relevant, facts) | dict(more.get(name, {})) for name, found in lists.items()
+    }
+    verdict = _verdict(values, seed)
     covered = {name: coverage(found, len(facts.clicks), SHORT) for name, found in lists.items()}
     means = {name: {**found, f"coverage@{SHORT}": covered[name]} for name, found in verdict.means.items()}
     return replace(verdict, means=means)
@@ -113,12 +122,16 @@ def _rows_of(masks: Iterable[tuple[str, np.ndarray]]) -> list[tuple[str, np.ndar
     return [(name, np.flatnonzero(mask)) for name, mask in masks]
 
 
-def judged_slice(lists: Lists, part: Slice, seed: int = 0) -> Verdict:
-    """The metrics of SLICED on a slice; empty where it has no request."""
+def judged_slice(lists: Lists, part: Slice, seed: int = 0, more: Mapping[str, ByUser] = NOTHING) -> Verdict:
+    """The metrics of SLICED on a slice, and `more`, by all users, on its users; empty where it has no request."""
     if not len(part.rows):
         return Verdict({}, {})
-    found = {name: user_metrics(ranked[part.rows], part.relevant) for name, ranked in lists.items()}
-    return _verdict({n: {m: v for m, v in metrics.items() if m in SLICED} for n, metrics in found.items()}, seed)
+    values = {}
+    for name, ranked in lists.items():
+        found = user_metrics(ranked[part.rows], part.relevant)
+        values[name] = {metric: value for metric, value in found.items() if metric in SLICED}
+        values[name] |= {metric: value[part.rows] for metric, value in more.get(name, {}).items()}
+    return _verdict(values, seed)
 
 
 def differences(

@@ -32,6 +32,16 @@ def ndcg_at(ranked: np.ndarray, relevant: Sequence[np.ndarray], k: int) -> np.nd
     return (found * discounts[: found.shape[1]]).sum(axis=1) / ideal
 
 
+def gained_ndcg(gains: np.ndarray, ideal: np.ndarray) -> np.ndarray:
+    """Discounted gain of lists over that of the ideal ones, from gains by place (Q, k): (Q,) float64, NaN without one.
+
+    The gain of an item may be any number from 0 on; a place behind the end of a list has 0.
+    """
+    discounts = 1 / np.log2(np.arange(gains.shape[1]) + 2)
+    found, best = gains @ discounts, ideal @ discounts
+    return np.divide(found, best, out=np.full(len(gains), np.nan), where=best > 0)
+
+
 def reciprocal_rank(ranked: np.ndarray, relevant: Sequence[np.ndarray]) -> np.ndarray:
     """One over the place of the first relevant item, 0 where there is none: (Q,) float64. Its mean is the MRR."""
     found = hits(ranked, relevant)

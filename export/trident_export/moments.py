@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from ibis.backends import BaseBackend
 
 from trident.contract import FEATURES
 from trident.features.clock import advance
@@ -15,7 +16,7 @@ from trident.features.vocabulary import Vocabulary
 from trident_export.catalogue import Catalogue, Users
 from trident_export.data.dataset import Dataset
 from trident_export.event_log import Requests
-from trident_export.features import histories, item_rows, user_rows
+from trident_export.features import dated_histories, item_rows, user_rows
 
 REQUESTS_AT_ONCE = 64
 
@@ -27,6 +28,7 @@ class Scene:
     requests: Requests
     users: np.ndarray  # (q, 40) float32
     histories: np.ndarray  # (q, 50) int64 item rows, newest first, -1 pads
+    history_times: np.ndarray  # (q, 50) int64 unix second of the newest event of each, 0 pads and unknown ones
     context: np.ndarray  # (q, 20) float32
 
     def __len__(self) -> int:
@@ -60,6 +62,7 @@ class Moments:
     vocabulary: Vocabulary
     known_users: Users
     catalogue: Catalogue
+    engine: str | BaseBackend = "duckdb"  # computes user and item rows
 
     def scene(self, requests: Requests) -> Scene:
         """Users, their histories and the context of `requests`."""
@@ -68,8 +71,8 @@ class Moments:
         here = np.where(requests.region < 0, home, requests.region)
         return Scene(
             requests,
-            user_rows(self.dataset, ids, requests.time, self.vocabulary),
-            histories(self.dataset, ids, requests.time, self.catalogue.rows),
+            user_rows(self.dataset, ids, requests.time, self.vocabulary, self.engine),
+            *dated_histories(self.dataset, ids, requests.time, self.catalogue.rows),
             context_rows(requests.time, requests.device, here, home),
         )
 
@@ -77,7 +80,7 @@ class Moments:
         """Rows of all items at each of `times` (s,) unix seconds."""
         times = np.unique(times)
         ids, n = self.catalogue.ids, len(self.catalogue)
-        rows = item_rows(self.dataset, ids * len(times), np.repeat(times, n), self.vocabulary)
+        rows = item_rows(self.dataset, ids * len(times), np.repeat(times, n), self.vocabulary, self.engine)
         return ItemClock(times, rows.reshape(len(times), n, -1))
 
 

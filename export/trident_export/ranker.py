@@ -16,6 +16,7 @@ from trident.errors import InvalidInput, ReleaseError
 from trident.features.registry import ALL
 from trident_export.calibrate import Line, fit_line, fold_in
 
+LEAST = {"depth": 0, "trees": 1, "leaves": 2, "min_rows_per_leaf": 1, "patience": 1}
 IMPORTANCES = 25  # features that the report names
 FEATURE_NAMES = tuple(feature.name for feature in ALL)
 PARITY = 1e-6
@@ -24,18 +25,19 @@ PARITY = 1e-6
 
 @dataclass(frozen=True)
 class RankerConfig:
-    """Size and care of the forest."""
+    """What the forest learns, its size and its care."""
 
-    trees: int = 200
+    depth: int = 50  # first places of a request's list that it learns to fill; 0: to tell clicked rows from others
+    trees: int = 300
     leaves: int = 15
-    learning_rate: float = 0.05
+    learning_rate: float = 0.03
     min_rows_per_leaf: int = 100
     l2: float = 1.0
     feature_share: float = 0.8
-    patience: int = 30  # trees without a better validation loss before training stops
+    patience: int = 50  # trees without a better validation loss before training stops
 
     def __post_init__(self) -> None:
-        for name, least in {"trees": 1, "leaves": 2, "min_rows_per_leaf": 1, "patience": 1}.items():
+        for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise InvalidInput(f"ranker: expected '{name}' of at least {least}, got {getattr(self, name)}")
         if not 0 < self.learning_rate <= 1 or not 0 < self.feature_share <= 1 or self.l2 < 0:
@@ -60,6 +62,22 @@ class RankerRows:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """Rows of each request, in their order: (q,) int64."""
+        begins = np.flatnonzero(np.diff(self.request, prepend=self.request[:1] - 1))
+        return np.diff(begins, append=len(self.request))
+
+    def with_more(self, other: RankerRows) -> RankerRows:
+        """These rows, then those of `other`, whose requests are others."""
+        shift = self.request.max(initial=-1) + 1 - other.request.min(initial=0)
+        return RankerRows(
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.request, other.request + shift]),
+            np.concatenate([self.logged, other.logged]),
+        )
+
 
 def train_ranker(
     train: RankerRows,
@@ -79,8 +97,8 @@ def train_ranker(
     for name, rows in (("train", train), ("validation", validation)):
         if not 0 < rows.labels.sum() < len(rows):
             raise InvalidInput(f"ranker: the {name} rows need clicked and other items, got {len(rows)} of one kind")
-    data = lightgbm.Dataset(train.features, train.labels)
-    held_out = lightgbm.Dataset(validation.features, validation.labels, reference=data)
+    data = _dataset(train)
+    held_out = _dataset(validation, data)
     curve: dict[str, dict[str, list[float]]] = {}
     told: list[Callable[..., Any]] = [
         lightgbm.early_stopping(config.patience, verbose=False),
@@ -88,12 +106,28 @@ def train_ranker(
     ]
     settings = _parameters(config, seed)
     trial = lightgbm.train(settings, data, config.trees, [held_out, data], callbacks=[*_heard(on_tree), *told])
-    features = np.concatenate([train.features, validation.features])
-    everything = lightgbm.Dataset(features, np.concatenate([train.labels, validation.labels]))
+    everything = _dataset(train.with_more(validation))
     booster = lightgbm.train(settings, everything, trial.best_iteration, callbacks=_heard(on_tree))
+    booster = _as_probability(booster)
     line = Line(1.0, 0.0) if impressions is None else _calibrated(booster, trial, impressions)
-    losses = {name: tuple(values["binary_logloss"]) for name, values in curve.items()}
+    losses = {name: _loss(values) for name, values in curve.items()}
     return TrainedRanker(booster, losses["valid_0"], losses["training"], line)
+
+
+def _dataset(rows: RankerRows, like: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+    return lightgbm.Dataset(rows.features, rows.labels, group=rows.sizes, reference=like)
+
+
+def _as_probability(booster: lightgbm.Booster) -> lightgbm.Booster:
+    """The same trees, their sum made a probability by the logistic function, as the line expects and serving does."""
+    text = booster.model_to_string()
+    return lightgbm.Booster(model_str=text.replace("\nobjective=lambdarank\n", "\nobjective=binary sigmoid:1\n"))
+
+
+def _loss(metrics: dict[str, list[float]]) -> tuple[float, ...]:
+    """After each tree, what training makes small: log loss, or what NDCG lacks to 1."""
+    [(name, values)] = metrics.items()
+    return tuple(1 - value for value in values) if name.startswith("ndcg") else tuple(values)
 
 
 def _calibrated(booster: lightgbm.Booster, trial: lightgbm.Booster, impressions: RankerRows) -> Line:
@@ -131,8 +165,7 @@ class TrainedRanker:
 
 def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
     return {
-        "objective": "binary",
-        "metric": "binary_logloss",
+        **_aim(config.depth),
         "num_leaves": config.leaves,
         "learning_rate": config.learning_rate,
         "min_data_in_leaf": config.min_rows_per_leaf,
@@ -146,6 +179,13 @@ def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
         "num_threads": 0,  # as many as OpenMP may use here
         "verbosity": -1,
     }
+
+
+def _aim(depth: int) -> dict[str, object]:
+    if depth == 0:
+        return {"objective": "binary", "metric": "binary_logloss"}
+    # Pairs are formed from a little below the places that count, as LightGBM advises.
+    return {"objective": "lambdarank", "metric": "ndcg", "eval_at": depth, "lambdarank_truncation_level": depth + 10}
 
 
 def _heard(on_tree: Callable[[int, int], None] | None) -> list[Callable[..., Any]]:

@@ -15,6 +15,7 @@ from trident_export.release_charts import Line, lines
 
 PAGE = "report.html"
 COLUMNS = ("recall@20", "recall@50", "recall@500", "ndcg@20", "mrr", "coverage@20", "novelty@20", "diversity@20")
+EXPECTED = "expected ndcg@20"  # of synthetic data alone
 MORE_STYLE = """svg polyline.rejected { fill: none; stroke: var(--rejected); stroke-width: 2; }
 svg polyline.grid { fill: none; stroke: var(--soft); stroke-dasharray: 4; }
 td small { display: block; color: var(--soft); }
@@ -27,6 +28,7 @@ def release_page(metrics: Mapping[str, Any], windows: Mapping[str, Mapping[str, 
         _head(metrics["test"], windows),
         _methods(metrics["test"]),
         _differences(metrics["test"]),
+        _oracle(metrics["test"]),
         _slices(metrics["test"]),
         _towers(metrics["towers"]),
         _ranker(metrics["ranker"]),
@@ -47,19 +49,23 @@ def _head(test: Mapping[str, Any], windows: Mapping[str, Mapping[str, str]]) -> 
     about = (
         f"Each of {test['requests']:,} users asks once, at the first event in the test window, and is answered right by"
         f" what is clicked from then on. {test['of_new_users']:,} of them had no event before. What a user had touched"
-        " before is left out of all lists and answers. In small print: 95 % bootstrap intervals over users."
+        " before is left out of all lists and answers. In small print: 95 % bootstrap intervals over users. End to end"
+        " are the 20 items that the server's own stages answer, with a release as of the begin of the test window: in"
+        " stock and allowed for the user's region and age, with the business rules of this release (on) or with rules"
+        " that change nothing (off). The other lists know neither rules nor stock, regions and age limits."
     )
     return f"<h1>Release report</h1>\n<p>{about}</p>\n{table(['window', 'from', 'to (UTC)'], spans)}"
 
 
 def _methods(test: Mapping[str, Any]) -> str:
+    columns = (*COLUMNS, EXPECTED) if test["oracle"] else COLUMNS
     rows = [
-        [name, *(number(metrics.get(c), test["intervals"][name].get(c)) for c in COLUMNS)]
+        [name, *(number(metrics.get(c), test["intervals"][name].get(c)) for c in columns)]
         for name, metrics in test["methods"].items()
     ]
     chosen = "; ".join(f"{n}: {_settings(s)}" for n, s in test["settings"].items() if s)
     note = f'<p class="soft">Settings of the baselines, chosen on the validation window: {escape(chosen)}.</p>'
-    return f"<h2>Methods</h2>\n{table(['method', *COLUMNS], rows)}\n{note}"
+    return f"<h2>Methods</h2>\n{table(['method', *columns], rows)}\n{note}"
 
 
 def _differences(test: Mapping[str, Any]) -> str:
@@ -70,13 +76,28 @@ def _differences(test: Mapping[str, Any]) -> str:
     return f"<h2>Against the best baseline</h2>\n{table(['method', 'metric', 'best baseline', 'difference'], rows)}"
 
 
+def _oracle(test: Mapping[str, Any]) -> str:
+    if not test["oracle"]:
+        return ""
+    note = (
+        "The data are synthetic: how likely each user clicks on each item that is looked at is known. One oracle"
+        " answers with the likeliest clicks of all that may be shown. By the clicks of the log it is no upper bound:"
+        " the log shows what is popular, new and of the user's favourite categories, and only what is looked at is"
+        " clicked. The oracle that knows this too is one. To be expected means that the gain of an item is its true"
+        " probability of a click, looked at or not; there the first oracle is the upper bound."
+    )
+    head = ["of the NDCG@20 of an oracle of", *next(iter(test["oracle"].values()))]
+    rows = [[method, *(f"{share:.0%}" for share in shares.values())] for method, shares in test["oracle"].items()]
+    return f'<h2>Against the oracles</h2>\n<p class="soft">{note}</p>\n{table(head, rows)}'
+
+
 def _slices(test: Mapping[str, Any]) -> str:
     note = (
         "Light users are the half of the known ones that had touched fewest items. New items: only answers that nobody"
         " had clicked before the test window count."
     )
     parts = [f'<h2>Slices</h2>\n<p class="soft">{note}</p>']
-    for metric in ("ndcg@20", "recall@50"):
+    for metric in ("ndcg@20", "recall@50", *((EXPECTED,) if test["oracle"] else ())):
         found = {n: s for n, s in test["slices"].items() if s["requests"]}
         head = ["method", *(f"{n} ({s['requests']:,})" for n, s in found.items())]
         rows = [[method, *(_of_slice(s, method, metric) for s in found.values())] for method in test["methods"]]
@@ -114,7 +135,7 @@ def _ranker(ranker: Mapping[str, Any]) -> str:
     note = f"{ranker['trees']} trees were best on the validation window; so many learned again on both."
     return (
         f'<h2>Training of the ranker</h2>\n<p class="soft">{note}</p>\n{key}'
-        f"{_plot(series, 'Log loss by number of trees')}"
+        f"{_plot(series, 'Loss by number of trees: 1 − NDCG, or log loss')}"
     )
 
 

@@ -16,7 +16,7 @@ from trident.features.vocabulary import Vocabulary
 from trident.items import blocked_words, write_items
 from trident.release import MANIFEST, Manifest, fingerprints
 from trident.rules import DEFAULT_RULES, Rules
-from trident.users import write_users
+from trident.users import Consumed, write_users
 from trident_export.catalogue import Catalogue, Users
 
 
@@ -64,10 +64,12 @@ class ServedRows:
 
     users: np.ndarray  # (u, 40) float32
     histories: np.ndarray  # (u, 50) int64 item rows, newest first, -1 pads
+    history_times: np.ndarray  # (u, 50) int64 unix second of the newest event of each, 0 pads
     default_user: np.ndarray  # (40,) float32
     items: np.ndarray  # (n, 40) float32
     vectors: np.ndarray  # (n, 128) float16
-    popular: np.ndarray  # (p,) item rows, most popular first
+    popular: np.ndarray  # (1 + regions, p) item rows as in the item columns
+    consumed: Consumed | None = None  # None: nobody has consumed anything
 
 
 def write_rows(folder: Path, users: Users, catalogue: Catalogue, vocabulary: Vocabulary, rows: ServedRows) -> None:
@@ -91,10 +93,12 @@ def write_rows(folder: Path, users: Users, catalogue: Catalogue, vocabulary: Voc
         folder / "users",
         users.ids,
         rows.default_user,
+        rows.consumed,
         features=rows.users,
         region=users.region,
         age=users.age,
         history=rows.histories,
+        history_at=rows.history_times,
     )
 
 

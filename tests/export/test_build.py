@@ -85,6 +85,20 @@ def test_ranked_lists_beat_most_popular(report: BuildReport) -> None:
     assert report.evaluation.ranker["candidates"]["auc"] > 0.6
 
 
+def test_the_whole_path_is_judged_with_the_rules_off_and_on(report: BuildReport) -> None:
+    found = report.evaluation
+    names = list(found.methods)
+    assert names[-4:-2] == ["end to end, rules off", "end to end, rules on"]
+    off, on, tastes, exposure = (found.methods[name] for name in names[-4:])
+    assert off["diversity@20"] < on["diversity@20"]
+    assert tastes["expected ndcg@20"] == 1.0
+    assert exposure["ndcg@20"] > max(tastes["ndcg@20"], off["ndcg@20"])
+    assert found.oracle[names[-3]]["tastes, by the log"] == pytest.approx(on["ndcg@20"] / tastes["ndcg@20"])
+    assert not set(names[-2:]) & {name for d in found.differences for name in (d.method, d.baseline)}
+    for requests, verdict in found.slices.values():
+        assert not requests or {"ndcg@20", "expected ndcg@20"} <= set(verdict.means[names[-3]])
+
+
 def test_a_users_own_items_are_near_his_served_embedding(release: Release) -> None:
     users, items = UserRows.open(release.folder / "users"), release.items
     tower = OnnxModel.of(USER_TOWER, release.folder / "user_tower" / "model.onnx")
@@ -107,7 +121,7 @@ def test_checkpoint_equals_the_text_model(release: Release) -> None:
 
 
 def test_the_same_build_gives_the_same_files(report: BuildReport, work: Path, tmp_path: Path) -> None:
-    again = build(folder_source("files", work / "raw"), tmp_path / "again", TINY)
+    again = build(folder_source("synthetic", work / "raw"), tmp_path / "again", TINY)
     assert again.manifest.files == report.manifest.files
     assert again.manifest.metrics["test"] == report.manifest.metrics["test"]
 
@@ -121,7 +135,7 @@ def test_a_failed_build_keeps_the_older_release(report: BuildReport, tmp_path: P
 
 def test_wrong_rules_fail_before_anything_is_read(tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
-    rules.write_text("[diversity]\n")
+    rules.write_text("[diversity]\nmax_per_category = 0\n")
     with pytest.raises(ReleaseError, match="diversity"):
         build(SOURCE, tmp_path / "release", TINY, rules=rules)
     assert not (tmp_path / "release").exists()
@@ -147,7 +161,7 @@ def test_the_command_prints_the_quality_line_the_table_and_the_release(work: Pat
     arguments += ["--epochs", "1", "--trees", "5"]
     shown = CliRunner().invoke(command_line(), arguments, env={"COLUMNS": "200"})
     assert shown.exit_code == 0, shown.output
-    for text in ("data quality:", "most popular", "ranked", "NDCG@20", "release:"):
+    for text in ("data quality:", "most popular", "ranked", "end to end, rules on", "NDCG@20", "release:"):
         assert text in shown.output
 
 

@@ -25,6 +25,7 @@ def test_a_release_does_not_differ_from_itself(tiny_release: Path) -> None:
     assert found.same_test
     assert {c.difference for c in found.metrics} == {0.0}
     names = {(c.method, c.metric) for c in found.metrics}
+    assert {("end to end, rules on", "ndcg@20"), ("ranked", "ndcg@20, known users")} <= names
     assert {("ranked", "ndcg@20"), ("ALS", "recall@50"), ("ranker on impressions", "calibration_error")} <= names
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trident_export.baselines import most_popular, recently_popular, without_touched
-from trident_export.evaluate import by_score, capped, evaluate_probabilities
+from trident_export.baselines import most_popular, popular_by_region, recently_popular, without_touched
+from trident_export.evaluate import by_score, evaluate_probabilities
 from trident_export.event_log import Log
 from trident_export.question import question
 from trident_export.ranker import RankerRows
@@ -42,6 +42,29 @@ def test_most_popular_counts_clicks_before_the_cut() -> None:
     assert most_popular(EVENTS, 10, 6).tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def test_each_region_has_its_popular_items_and_falls_back_on_those_of_all() -> None:
+    clicks = [(0, 5, 60)] * 3 + [(1, 4, 50)] * 2 + [(2, 3, 40), (3, 2, 30)]
+    user, item, time = (np.array(column) for column in zip(*clicks, strict=True))
+    region = np.array([-1, 0, 0, 1, 1, 1, 2])  # of the first user, whose home is region 1, one place is unknown
+    events = Log.of(user, item, time, np.full(len(user), "click"), region=region)
+    home = np.array([1, 0, 0, 0])
+    lists = popular_by_region(events, 100, 6, home, regions=4, most=5)
+    assert lists.shape == (5, 5)
+    assert lists[0].tolist() == recently_popular(events, 100, 6)[:5].tolist() == [5, 4, 3, 2, 0]
+    assert lists[4].tolist() == lists[0].tolist()  # nobody clicked there
+    assert all(len(set(row)) == 5 for row in lists.tolist())
+    assert popular_by_region(events, 0, 6, home, 1, 3).tolist() == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_many_clicks_of_a_region_outweigh_those_of_all() -> None:
+    counts = [30_000, 10_000, 9_900]
+    item, region = np.repeat([1, 2, 9], counts), np.repeat([0, 1, 1], counts)
+    same = np.zeros(len(item), np.int64)
+    events = Log.of(same, item, same + 90, np.full(len(item), "click"), region=region)
+    lists = popular_by_region(events, 100, 10, np.array([0]), regions=3, most=2)
+    assert lists.tolist() == [[1, 2], [1, 2], [2, 9], [1, 2]]
+
+
 def test_recently_popular_forgets() -> None:
     clicks = log((0, 0, 0, "click"), (1, 0, 0, "click"), (2, 1, 14 * DAY, "click"), (3, 2, 3, "view"))
     assert most_popular(clicks, 14 * DAY + 1, 3).tolist() == [0, 1, 2]
@@ -56,15 +79,6 @@ def test_lists_leave_out_what_was_touched() -> None:
 def test_by_score_sorts_and_keeps_padding_last() -> None:
     rows = np.array([[7, 8, 9, -1]])
     assert by_score(rows, np.array([[0.1, 0.9, 0.1, np.nan]])).tolist() == [[8, 7, 9, -1]]
-
-
-def test_cap_fills_up_only_when_too_few_remain() -> None:
-    category = np.array([0, 0, 0, 1, 1])
-    ranked = np.array([[0, 1, 2, 3, 4, -1]])
-    assert capped(ranked, category, 2, 3).tolist() == [[0, 1, 3]]
-    assert capped(ranked, category, 1, 2).tolist() == [[0, 3]]
-    assert capped(ranked, category, 1, 4).tolist() == [[0, 1, 2, 3]]
-    assert capped(ranked, category, 2, 7).tolist() == [[0, 1, 2, 3, 4, -1, -1]]
 
 
 def rows_of(labels: list[int], request: list[int]) -> RankerRows:

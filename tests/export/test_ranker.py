@@ -42,6 +42,40 @@ def test_the_same_seed_gives_the_same_forest(forest: lightgbm.Booster) -> None:
     assert again.model_to_string() == forest.model_to_string()
 
 
+def test_rows_of_a_request_are_counted_where_they_stand() -> None:
+    some, others = rows(1, 20), rows(2, 30)
+    both = some.with_more(others)
+    assert some.sizes.tolist() == [10, 10]
+    assert both.sizes.tolist() == [10] * 5
+    assert len(np.unique(both.request)) == 5
+    assert np.array_equal(both.features[20:], others.features, equal_nan=True)
+    assert (both.labels[:20] == some.labels).all()
+    assert rows(1, 0).sizes.tolist() == []
+
+
+def test_a_forest_that_sorts_leaves_out_what_is_alike_in_a_request() -> None:
+    data = rows(1)
+    data.features[:, 3] = np.repeat(np.random.default_rng(0).random(len(data) // 10) < 0.5, 10)
+    often = RankerRows(data.features, data.labels | (data.features[:, 3] > 0), data.request, data.logged)
+    gains = {
+        depth: train_ranker(often, often, RankerConfig(depth=depth, trees=20)).booster.feature_importance("gain")
+        for depth in (0, 50)
+    }
+    assert gains[0].argmax() == 3
+    assert gains[50][3] < 0.05 * gains[50].max()
+
+
+@pytest.mark.parametrize("depth", [0, 20])
+def test_the_exported_forest_answers_probabilities(depth: int, tmp_path: Path) -> None:
+    config = RankerConfig(depth=depth, trees=40, leaves=7, min_rows_per_leaf=5, patience=5)
+    trained = train_ranker(rows(1), rows(2), config, impressions=rows(9))
+    assert export_ranker(trained.booster, tmp_path, rows(9).features) <= 1e-6
+    fresh = rows(11)
+    answer = predict(lightgbm.Booster(model_file=tmp_path / "model.txt"), fresh.features)
+    assert auc(fresh.labels, answer) > 0.85
+    assert answer.mean() == pytest.approx(fresh.labels.mean(), abs=0.04)
+
+
 def test_checkpoint_and_text_agree_on_missing_values(forest: lightgbm.Booster, tmp_path: Path) -> None:
     assert export_ranker(forest, tmp_path, rows(4).features) <= 1e-6
     hostile = np.full((3, FEATURES), np.nan, np.float32)
@@ -92,7 +126,7 @@ def test_a_matrix_of_another_width_is_refused() -> None:
         RankerRows(np.zeros((2, 119), np.float32), np.zeros(2), np.zeros(2), np.zeros(2))
 
 
-@pytest.mark.parametrize("wrong", [{"trees": 0}, {"leaves": 1}, {"learning_rate": 0.0}, {"l2": -1.0}])
+@pytest.mark.parametrize("wrong", [{"depth": -1}, {"trees": 0}, {"leaves": 1}, {"learning_rate": 0.0}, {"l2": -1.0}])
 def test_impossible_sizes_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidInput, match="ranker"):
         RankerConfig(**wrong)
@@ -101,20 +135,21 @@ def test_impossible_sizes_are_refused(wrong: dict[str, float]) -> None:
 def test_progress_is_told_for_every_tree() -> None:
     heard: list[tuple[int, int]] = []
     train_ranker(rows(1, 500), rows(2, 500), RankerConfig(trees=3), on_tree=lambda *step: heard.append(step))
-    assert heard == [(1, 3), (2, 3), (3, 3)] * 2
+    best = len(heard) - 3
+    assert heard == [(1, 3), (2, 3), (3, 3), *((tree, best) for tree in range(1, best + 1))]
 
 
 def test_scores_become_the_share_of_clicks_among_impressions_and_keep_their_order(
     forest: lightgbm.Booster, tmp_path: Path
 ) -> None:
     shown = rows(9)
-    often = RankerRows(shown.features, shown.labels | (rows(10).labels), shown.request, shown.logged)
-    trained = train_ranker(rows(1), rows(2), SMALL, seed=3, impressions=often)
+    seldom = RankerRows(shown.features, shown.labels & rows(10).labels, shown.request, shown.logged)
+    trained = train_ranker(rows(1), rows(2), SMALL, seed=3, impressions=seldom)
     fresh = rows(11).features
     before, after = predict(forest, fresh), predict(trained.booster, fresh)
     assert trained.line.slope > 0
     assert (np.argsort(before, kind="stable") == np.argsort(after, kind="stable")).all()
-    assert abs(after.mean() - often.labels.mean()) < 0.03 < abs(before.mean() - often.labels.mean())
+    assert abs(after.mean() - seldom.labels.mean()) < 0.03 < abs(before.mean() - seldom.labels.mean())
     assert export_ranker(trained.booster, tmp_path, fresh) <= 1e-6
 
 

@@ -27,14 +27,23 @@ def test_the_page_holds_every_method_slice_and_plot(tiny_release: Path, page: st
     test = Release.open(tiny_release).manifest.metrics["test"]
     for name in (*test["methods"], *(n for n, s in test["slices"].items() if s["requests"])):
         assert name in page
+    assert "Against the oracles" in page
     for about in (
         "Loss per epoch",
         "Validation recall per epoch",
-        "Log loss by number",
+        "Loss by number of trees",
         "Calibration",
         "Share of the gain",
     ):
         assert f'aria-label="{about}' in page
+
+
+def test_without_an_oracle_the_page_says_nothing_of_it(tiny_release: Path) -> None:
+    manifest = Release.open(tiny_release).manifest
+    test = {**manifest.metrics["test"], "oracle": {}}
+    page = release_page({**manifest.metrics, "test": test}, manifest.data["windows"])
+    assert "Against the oracles" not in page
+    assert "<th class=number>expected ndcg@20" not in page
 
 
 def test_the_page_loads_nothing_and_closes_what_it_opens(page: str) -> None:

@@ -30,10 +30,11 @@ CATALOGUE = Catalogue(
 ROWS = ServedRows(
     users=np.arange(2 * USER_FEATURES, dtype=np.float32).reshape(2, -1),
     histories=np.full((2, HISTORY), -1),
+    history_times=np.zeros((2, HISTORY), np.int64),
     default_user=np.zeros(USER_FEATURES, np.float32),
     items=np.arange(3 * ITEM_FEATURES, dtype=np.float32).reshape(3, -1),
     vectors=np.ones((3, EMBEDDING_DIM), np.float16),
-    popular=np.array([2, 0]),
+    popular=np.array([[2, 0]] * 71),
 )
 MANIFEST = Manifest("now", "space", "schema", 7, 3, 2, VOCABULARY.to_dict(), {"nprobe": 1})
 
@@ -46,7 +47,7 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert [items.category_name(row) for row in range(3)] == ["comedy", "", "drama"]
     assert items.age_limit.tolist() == [0, 18, 255]
     assert items.flagged.tolist() == [False, False, True]
-    assert items.popular.tolist() == [2, 0]
+    assert items.popular.tolist() == [[2, 0]] * 71
     assert users.ids.take(np.arange(2)) == [b"u1", "ü2".encode()]
     assert (users.features == ROWS.users).all()
     assert (read_default(tmp_path / "users" / "default.npy") == 0).all()
