@@ -19,7 +19,12 @@ from trident.contract import ModelContract, TensorSpec
 from trident.errors import InvalidInput, Unavailable
 from trident.release import Release
 from trident.requests import check_inputs, split, stack
+from trident.stages.host import Host
 from trident.stages.stage import Stage, Tensors
+from trident.triton_metrics import MetricsReporter
+
+REQUEST_ID = "request_id"
+"""The argument of stages whose contract is `named`."""
 
 
 class StageModel:
@@ -32,7 +37,15 @@ class StageModel:
         """Open the part of the release that lies in this version's folder."""
         self._version = int(args["model_version"])
         folder = Path(args["model_repository"]) / args["model_version"]
-        self._stage = self.stage.open(Release.open(folder), self._infer)
+        self._stage = self.stage.open(Release.open(folder), Host(self._infer))
+        self._reporter = MetricsReporter()
+        self._reporter.start()
+
+    def finalize(self) -> None:
+        """End what the stage runs beside the requests, and report the last metrics."""
+        if close := getattr(self._stage, "close", None):
+            close()
+        self._reporter.stop()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer every request, each with its tensors or with its own error."""
@@ -40,7 +53,7 @@ class StageModel:
         good: list[tuple[int, Tensors]] = []
         for i, request in enumerate(requests):
             try:
-                good.append((i, check_inputs(self.contract, self._read(request))))
+                good.append((i, self._checked(request)))
             except Exception as error:
                 answers[i] = self._failed(error)
         for i, answer in zip([i for i, _ in good], self._run([t for _, t in good]), strict=True):
@@ -52,15 +65,27 @@ class StageModel:
             if len(inputs) == 1 or not self.contract.merge:
                 outputs = [self._stage(**tensors) for tensors in inputs]
             else:
-                outputs = split(self.contract, self._stage(**stack(self.contract, inputs)), inputs)
+                outputs = split(self.contract, self._stage(**self._stacked(inputs)), inputs)
             return [self._response(tensors) for tensors in outputs]
         except Exception as error:
             if len(inputs) == 1:
                 return [self._failed(error)]
             return [answer for tensors in inputs for answer in self._run([tensors])]
 
-    def _read(self, request: Any) -> Tensors:
-        return {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+    def _checked(self, request: Any) -> Tensors:
+        """The inputs of a request, checked, with its id for each of its users where the stage asks for that."""
+        given = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+        tensors = check_inputs(self.contract, given)
+        if self.contract.named:
+            users = len(tensors[self.contract.inputs[0].name])
+            tensors[REQUEST_ID] = np.full(users, request_id(self.contract.name, request), np.object_)
+        return tensors
+
+    def _stacked(self, inputs: list[Tensors]) -> Tensors:
+        stacked = stack(self.contract, inputs)
+        if self.contract.named:
+            stacked[REQUEST_ID] = np.concatenate([tensors[REQUEST_ID] for tensors in inputs])
+        return stacked
 
     def _response(self, tensors: Tensors) -> Any:
         outputs = [pb.Tensor(spec.name, _plain(tensors[spec.name], spec)) for spec in self.contract.outputs]
@@ -80,6 +105,14 @@ class StageModel:
         if response.has_error():
             raise Unavailable(f"{contract.name}: {response.error().message()}")
         return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+
+
+def request_id(model: str, request: Any) -> str:
+    """The id that the caller gave the request, "" for none; an ensemble hands it on to its steps."""
+    try:
+        return request.request_id()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{model}: request id: expected UTF-8, got bytes that are not UTF-8") from None
 
 
 def triton_error(model: str, error: Exception) -> Any:

@@ -6,25 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trident.contract import FUNNEL, degraded_bit, degraded_text
+from trident.contract import BUSINESS_RULES, FUNNEL, degraded_bit, degraded_text
 from trident.errors import Unavailable
 from trident.release import Release
-from trident.rules import DAY, Rules
+from trident.rules import Rules
+from trident.rules.answer import Answer, RuleSet
 from trident.safety import Safety
-from trident.settings import Settings
-from trident.stages.stage import Infer, Tensors
-from trident.state.store import UserStore
+from trident.stages.counted import count_answers, follow_items
+from trident.stages.host import Host, Users
+from trident.stages.impressions import ImpressionLog
+from trident.stages.stage import Tensors
 
 NO_DEDUP = degraded_bit("dedup_unavailable")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The items of one user, best first, with their boosted scores and the counts of the last funnel steps."""
-
-    rows: np.ndarray
-    scores: np.ndarray
-    counts: tuple[int, ...]
+STALE = degraded_bit("live_updates_stale")
 
 
 @dataclass
@@ -32,20 +26,30 @@ class BusinessRules:
     """The last stage: what a caller sees."""
 
     release: Release
-    rules: Rules
+    rules: RuleSet
     safety: Safety
-    store: UserStore
+    store: Users
+    log: ImpressionLog
 
     @classmethod
-    def open(cls, release: Release, infer: Infer) -> BusinessRules:
+    def open(cls, release: Release, host: Host) -> BusinessRules:
         """Read the rules and map the item columns."""
-        manifest = release.manifest
-        store = UserStore.connect(Settings.from_environment(), manifest.embedding_space, manifest.feature_schema)
-        return cls(release, Rules.read(release.folder / "rules.toml"), Safety(release.items), store)
+        rules = Rules.read(release.folder / "rules.toml")
+        safety = host.safety(release, rules)
+        follow_items(safety, BUSINESS_RULES.name, release.manifest.release)
+        log = ImpressionLog.of(release, host)
+        return cls(release, RuleSet.over(rules, release.items), safety, host.users(release, rules), log)
+
+    def close(self) -> None:
+        """Follow the item changes no longer, and let go of the connections."""
+        self.safety.close()
+        self.store.close()
 
     def __call__(
         self,
         user_id: np.ndarray,
+        device: np.ndarray,
+        region: np.ndarray,
         limit: np.ndarray,
         record: np.ndarray,
         candidate_rows: np.ndarray,
@@ -54,56 +58,48 @@ class BusinessRules:
         viewer_region: np.ndarray,
         viewer_age: np.ndarray,
         seen_rows: np.ndarray,
+        feature_sample: np.ndarray,
         search_funnel: np.ndarray,
         search_flags: np.ndarray,
+        request_id: np.ndarray | None = None,
     ) -> Tensors:
-        """Inputs and outputs as in the contract of `business_rules`."""
+        """Inputs and outputs as in the contract of `business_rules`; `request_id` (B,) is what a retry would repeat."""
         users, k = candidate_rows.shape
         probability = click_probability.reshape(users, k)
         answers = [
-            self.answer(
+            self.rules.answer(
                 candidate_rows[i],
                 probability[i],
                 int(limit[i, 0]),
                 int(request_time[i, 0]),
                 self.safety.passes(np.maximum(candidate_rows[i], 0), int(viewer_region[i, 0]), int(viewer_age[i, 0]))
-                & ~np.isin(candidate_rows[i], seen_rows[i]),
+                & ~is_among(candidate_rows[i], seen_rows[i]),
             )
             for i in range(users)
         ]
         ids = [self.release.items.ids.take(answer.rows) for answer in answers]
-        flags = search_flags | self._record(user_id, record, request_time, ids)
-        return self._tensors(answers, ids, int(limit.max()), search_funnel, flags)
+        flags = search_flags | STALE * self.safety.stale
+        asked: Tensors = {
+            "user_id": user_id, "device": device, "region": region, "record": record, "request_time": request_time,
+            "viewer_region": viewer_region, "candidate_rows": candidate_rows, "feature_sample": feature_sample,
+            "search_flags": flags, "request_id": np.full(users, "", np.object_) if request_id is None else request_id,
+        }  # fmt: skip
+        flags = flags | self._record(asked, answers, ids)
+        answer = self._tensors(answers, ids, int(limit.max()), search_funnel, flags)
+        count_answers(self.release.manifest.release, limit, answer["funnel"], flags, answer["score"])
+        return answer
 
-    def answer(self, rows: np.ndarray, probability: np.ndarray, limit: int, now: int, allowed: np.ndarray) -> Answer:
-        """Apply the rules to one user's candidates: rows (K,), probability (K,), allowed (K,) bool."""
-        scored = np.flatnonzero((rows >= 0) & np.isfinite(probability))
-        scored = scored[np.lexsort((rows[scored], -probability[scored]))]
-        boosted = probability[scored] * freshness(self.release.items.published_at[rows[scored]], now, self.rules)
-        pool = min(self.rules.pool_for(limit), len(scored))
-        order = np.concatenate([by_score(boosted[:pool]), pool + by_score(boosted[pool:])])
-        order = order[allowed[scored[order]]]
-        category = self.release.items.category[rows[scored[order]]]
-        within = within_cap(category, self.rules.max_per_category)
-        chosen = choose(within, limit)
-        chosen = chosen[by_score(boosted[order[chosen]])]
-        final = order[chosen]
-        considered = pool if within[order < pool].sum() >= limit else len(scored)
-        passed = order < considered
-        diverse = max(int(within[passed].sum()), len(final))  # more than the cap allows, where it was relaxed
-        return Answer(
-            rows[scored[final]], boosted[final], (len(scored), considered, int(passed.sum()), diverse, len(final))
-        )
-
-    def _record(
-        self, user_id: np.ndarray, record: np.ndarray, request_time: np.ndarray, ids: list[list[bytes]]
-    ) -> np.ndarray:
-        wanted = np.flatnonzero(record[:, 0]).tolist()
+    def _record(self, asked: Tensors, answers: list[Answer], ids: list[list[bytes]]) -> np.ndarray:
+        """Remember what is shown, and log it, in one round trip; (B, 1) bits for what Redis did not take."""
+        wanted = np.flatnonzero(asked["record"][:, 0]).tolist()
         flags = np.zeros((len(ids), 1), np.int32)
-        shown = [(user_id[i, 0].decode(), int(request_time[i, 0]), ids[i]) for i in wanted]
+        shown = [(asked["user_id"][i, 0].decode(), int(asked["request_time"][i, 0]), ids[i]) for i in wanted]
+        requests = asked["request_id"][wanted].tolist()
+        rules = self.rules.rules
         try:
             if any(ids[i] for i in wanted):
-                self.store.record_shown(shown, self.rules.window, self.rules.max_items)
+                logged = self.log.entries(wanted, asked, answers, ids)
+                self.store.record_shown(shown, rules.window, rules.max_items, requests, logged)
         except Unavailable:
             flags[wanted] = NO_DEDUP
         return flags
@@ -127,28 +123,7 @@ class BusinessRules:
         }
 
 
-def freshness(published_at: np.ndarray, now: int, rules: Rules) -> np.ndarray:
-    """The factor 1 + strength · e^(−age / days) per item: (m,) float64; 1 where the publication time is unknown (0)."""
-    age = np.maximum(now - published_at, 0) / DAY
-    return 1 + np.where(published_at == 0, 0.0, rules.strength * np.exp(-age / rules.days))
-
-
-def by_score(scores: np.ndarray) -> np.ndarray:
-    """Positions from the highest score down; equal scores keep their order."""
-    return np.argsort(-scores, kind="stable")
-
-
-def within_cap(categories: np.ndarray, cap: int) -> np.ndarray:
-    """Which of the items (m,), taken in order, are among the first `cap` of their category: (m,) bool."""
-    order = np.argsort(categories, kind="stable")
-    grouped = categories[order]
-    place = np.arange(len(order)) - np.searchsorted(grouped, grouped)  # within the category
-    within = np.empty(len(order), bool)
-    within[order] = place < cap
-    return within
-
-
-def choose(within: np.ndarray, limit: int) -> np.ndarray:
-    """Positions of at most `limit` items: those within the cap first, the others only to fill up."""
-    kept, over = np.flatnonzero(within), np.flatnonzero(~within)
-    return np.concatenate([kept[:limit], over[: max(limit - len(kept), 0)]])
+def is_among(rows: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """Which of `rows` (m,) are among `some` (s,), s ≥ 1: (m,) bool."""
+    some = np.sort(some)
+    return some[np.minimum(np.searchsorted(some, rows), len(some) - 1)] == rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,7 +10,10 @@ from trident.contract import ITEM_FEATURES, NO_ITEM
 from trident.features.clock import advance
 from trident.features.matrix import feature_matrix
 from trident.release import Release
-from trident.stages.stage import Infer, Tensors
+from trident.stages.counted import EVERY, count_missing
+from trident.stages.host import Host
+from trident.stages.impressions import feature_sample
+from trident.stages.stage import Tensors
 
 
 @dataclass
@@ -18,12 +21,15 @@ class RankingFeatures:
     """User, item, context and cross features of every candidate."""
 
     release: Release
+    share: float = 0.0  # of the users whose rows go on to be logged
+    calls: int = 0
+    _chance: np.random.Generator = field(default_factory=np.random.default_rng)
 
     @classmethod
-    def open(cls, release: Release, infer: Infer) -> RankingFeatures:
+    def open(cls, release: Release, host: Host) -> RankingFeatures:
         """Map the item columns."""
         release.items.features[:1]  # fail at load, not at the first request
-        return cls(release)
+        return cls(release, 0.0 if host.stand_in else host.settings.feature_rows_share)
 
     def __call__(
         self,
@@ -41,4 +47,11 @@ class RankingFeatures:
         items = advance(items, "item", elapsed)
         items[rows == NO_ITEM] = np.nan
         items = items.reshape(users, k, ITEM_FEATURES)
-        return {"feature_matrix": feature_matrix(user_features, items, context_features, similarity)}
+        matrix = feature_matrix(user_features, items, context_features, similarity)
+        self.calls += 1
+        if self.calls % EVERY == 1:
+            count_missing(matrix[:k])
+        return {
+            "feature_matrix": matrix,
+            "feature_sample": feature_sample(matrix, self._chance.random(users) < self.share),
+        }
