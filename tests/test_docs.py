@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from trident.command_group import build
 from trident.contract import DEGRADED, FUNNEL, RECOMMEND
+from trident.metrics import metrics
+from trident.stages import STAGES
 from trident_export.data.page import page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,7 +17,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_readme_names_every_public_tensor_step_and_reason():
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) ", README, re.M)
+    rows = re.findall(r"^\| `(\w+)` \| (BYTES|BOOL|INT32|INT64|FP32) ", README, re.M)
     assert rows == [(t.name, t.dtype) for t in (*RECOMMEND.inputs, *RECOMMEND.outputs)]
     assert ", ".join(FUNNEL) in README
     assert ", ".join(DEGRADED) in README
@@ -25,6 +27,13 @@ def test_every_link_of_the_pages_leads_somewhere():
     for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text("utf-8")):
             assert target.startswith("http") or (path.parent / target).exists(), (path.name, target)
+
+
+def test_the_page_of_metrics_lists_what_the_stages_count():
+    assert STAGES  # their modules make the metrics
+    page = (ROOT / "docs/metrics.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| `(trident_\w+)` \| \w+ \| ([\w, ]*?) ?\|", page, re.M))
+    assert listed == {(metric.name, ", ".join(metric.labels)) for metric in metrics()}
 
 
 def test_every_make_target_that_readme_names_is_there():

@@ -24,7 +24,7 @@ def folder(tmp_path):
         in_stock=np.ones(n),
         flagged=np.zeros(n),
         blocked=blocked_words([[], [0], [64, 3], []], 65),
-        popular=[2, 0],
+        popular=[[2, 0], [1, -1]],
     )
     return tmp_path
 
@@ -52,6 +52,12 @@ def test_columns_of_different_lengths_are_refused(folder):
 def test_a_column_of_another_dtype_is_refused(folder):
     np.save(folder / "category.npy", np.zeros(4, np.int64))
     with pytest.raises(ReleaseError, match="expected dtype int32, got int64"):
+        ItemColumns.open(folder)
+
+
+def test_a_single_list_of_popular_items_is_refused(folder):
+    np.save(folder / "popular.npy", np.zeros(4, np.int32))
+    with pytest.raises(ReleaseError, match=r"item column 'popular': expected \(1 \+ regions, p\), got \(4,\)"):
         ItemColumns.open(folder)
 
 

@@ -25,7 +25,7 @@ from trident.errors import ReleaseError, reason
 from trident.features.vocabulary import Vocabulary
 from trident.items import ItemColumns
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 
@@ -60,7 +60,7 @@ class Manifest:
             wrong = sorted(names.symmetric_difference(content)) if isinstance(content, dict) else type(content).__name__
             raise ReleaseError(f"{path.name}: missing or unknown fields: {wrong}")
         if content["format"] != FORMAT:
-            raise ReleaseError(f"{path.name}: expected format {FORMAT}, got {content['format']}")
+            raise ReleaseError(f"{path.name}: expected format {FORMAT}, got {content['format']}: build it again")
         return cls(**{**content, "golden": tuple(content["golden"])})
 
     def write(self, path: Path) -> None:

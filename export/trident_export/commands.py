@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from trident_export import build_commands, features_commands, publish_commands
+from trident_export import build_commands, features_commands, feedback_commands, publish_commands
 from trident_export.data import commands as data_commands
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to the command line."""
     data_commands.register(app)
+    feedback_commands.register(app)
     build_commands.register(app)
     features_commands.register(app)
     publish_commands.register(app)

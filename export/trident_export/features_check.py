@@ -38,6 +38,15 @@ class Differences:
         self.missing += one_sided.sum(axis=0)
         self.compared += len(served)
 
+    def beyond(self, tolerance: float) -> list[str]:
+        """The features that differ by more than `tolerance`."""
+        return [f.name for f, d, m in zip(ALL, self.largest, self.missing, strict=True) if d > tolerance or m]
+
+    def by_feature(self) -> dict[str, dict[str, float]]:
+        """The differences as JSON can hold them."""
+        columns = zip(ALL, self.largest.tolist(), self.rows.tolist(), self.missing.tolist(), strict=True)
+        return {f.name: {"difference": d, "rows": r, "missing": m} for f, d, r, m in columns}
+
 
 @dataclass(frozen=True)
 class FeaturesReport:
@@ -52,21 +61,18 @@ class FeaturesReport:
     @property
     def wrong(self) -> list[str]:
         """The features that differ by more than the tolerance."""
-        found = self.differences
-        return [f.name for f, d, m in zip(ALL, found.largest, found.missing, strict=True) if d > self.tolerance or m]
+        return self.differences.beyond(self.tolerance)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it."""
-        found = self.differences
-        columns = zip(ALL, found.largest.tolist(), found.rows.tolist(), found.missing.tolist(), strict=True)
         return {
             "release": self.release,
             "requests": self.requests,
-            "rows": found.compared,
+            "rows": self.differences.compared,
             "moved_on": self.moved_on,
             "tolerance": self.tolerance,
             "wrong": self.wrong,
-            "features": {f.name: {"difference": d, "rows": r, "missing": m} for f, d, r, m in columns},
+            "features": self.differences.by_feature(),
         }
 
 

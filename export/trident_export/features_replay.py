@@ -123,25 +123,25 @@ class Offline:
         device = device_codes(replay.device)
         users = advance(rows, "user", time - self.release.manifest.as_of)
         requests = Requests(replay.user, time, device, here)
-        return Scene(requests, users, liked, context_rows(time, device, here, home))
+        return Scene(requests, users, liked, np.zeros_like(liked), context_rows(time, device, here, home))
 
     def matrix(self, scene: Scene, rows: np.ndarray) -> np.ndarray:
         """The ranker's rows of `scene` for item rows (q, K), -1 pads: (q, K, 120) float32."""
-        similarity = np.stack([self._similarity(scene, n, row) for n, row in enumerate(rows)])
+        return self.rows(scene, rows, np.stack([self._similarity(scene, n, row) for n, row in enumerate(rows)]))
+
+    def rows(self, scene: Scene, rows: np.ndarray, similarity: np.ndarray) -> np.ndarray:
+        """The same of a search that found the item rows (q, K) with `similarity` (q, K), NaN pads."""
         return np.concatenate([matrix for _, matrix in matrices(scene, self.items, rows, similarity)])
 
     def _similarity(self, scene: Scene, n: int, rows: np.ndarray) -> np.ndarray:
         """Inner products of one user with item rows (K,): (K,) float32, NaN where it pads."""
         taste = pool(scene.histories[n : n + 1], self.release.items.vectors)
         embedding = self.tower(user_features=scene.users[n : n + 1], taste=taste)["user_embedding"]
-        wanted = np.zeros(len(self.release.items), bool)
-        wanted[rows[rows >= 0]] = True
-        found, similarity = self.index.search(
-            embedding[0], len(rows), np.packbits(wanted, bitorder="little"), int(wanted.sum())
-        )
-        order = np.argsort(found)
-        place = order[np.searchsorted(found, rows, sorter=order).clip(max=len(rows) - 1)]
-        return np.where((rows >= 0) & (found[place] == rows), similarity[place], np.float32(np.nan))
+        near, there = np.full(len(rows), np.nan, np.float32), rows >= 0
+        stranger = scene.requests.user[n] == UNKNOWN  # his candidates are compared once more, with popular ones
+        compare = self.index.similarity if stranger else self.index.scanned
+        near[there] = compare(embedding[0], rows[there])
+        return near
 
 
 def from_log(release: Release, users: UserRows, log: Dataset) -> tuple[np.ndarray, np.ndarray]:

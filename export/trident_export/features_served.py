@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import redis
@@ -13,6 +14,8 @@ from trident.contract import CANDIDATES, NO_ITEM, RANKING_FEATURES, RECOMMEND, U
 from trident.errors import Unavailable
 from trident.release import Release
 from trident.requests import Tensors, check_inputs
+from trident.state.history import history_key
+from trident.state.keys import key
 from trident.state.store import connect
 from trident.users import HISTORY
 
@@ -58,7 +61,7 @@ class ServedSteps:
     def liked(self, user: bytes) -> np.ndarray:
         """Rows of the items that the user liked last, as Redis holds them: (50,) int64, -1 pads."""
         try:
-            ids = self._redis.lrange(b"user_history:" + user, 0, HISTORY - 1)
+            ids: Any = self._redis.zrevrange(history_key(user.decode()), 0, HISTORY - 1)
         except (redis.RedisError, OSError) as error:
             raise _no_redis(error) from None
         rows = np.full(HISTORY, NO_ITEM, np.int64)
@@ -76,7 +79,7 @@ class ServedSteps:
 
     def _forget(self, user: bytes) -> None:
         try:
-            self._redis.delete(f"user_emb:{self._release.manifest.embedding_space}:".encode() + user)
+            self._redis.delete(key("user_emb", self._release.manifest.embedding_space, user.decode()))
         except (redis.RedisError, OSError) as error:
             raise _no_redis(error) from None
 

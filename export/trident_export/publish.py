@@ -17,12 +17,15 @@ from pathlib import Path
 
 from trident import model_config
 from trident.contract import LEAVES, MODELS, RECOMMEND, USER_ENCODER, ModelContract
-from trident.errors import ReleaseError
+from trident.errors import ReleaseError, Unavailable
 from trident.locations import model_repository
 from trident.release import MANIFEST, Manifest, Release
 from trident.repository import numbers_in_use, serving_release
+from trident.settings import REDIS
+from trident.state.feast import require_user
 from trident.state.forget import forget_users
 from trident.state.load import load_users
+from trident.users import UserRows
 from trident_export.control import Control
 from trident_export.trial import trial
 
@@ -31,10 +34,11 @@ SMALL = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class Server:
-    """A running server that serves the repository, and the Redis that it asks."""
+    """A running server that serves the repository, the Redis that it asks, and where its user rows come from."""
 
     control: Control
     redis_url: str
+    feature_source: str = REDIS
 
 
 def publish(release_folder: Path, repository: Path, server: Server | None = None) -> int:
@@ -46,6 +50,8 @@ def publish(release_folder: Path, repository: Path, server: Server | None = None
     release = Release.open(release_folder)
     release.verify()
     trial(release_folder)
+    if server:
+        _require_rows(release, server.feature_source)
     with _locked(repository), _staging(repository) as staging:
         before = serving_release(repository)
         if server and before is not None:
@@ -56,8 +62,20 @@ def publish(release_folder: Path, repository: Path, server: Server | None = None
             _stage(contract, release, staging / contract.name / str(number), number)
         with _undone_by_an_error(repository, number, server):
             _flip(repository, staging, number, server)
-        _forget_pruned(repository, {n for n in (before, number) if n is not None}, server)
+        back = before if before is not None and _schema(repository, before) else number  # not to another format
+        _forget_pruned(repository, {back, number}, server)
     return number
+
+
+def _require_rows(release: Release, source: str) -> None:
+    """Raise Unavailable unless the rows of this release are where a server that has them from Feast will look."""
+    users = UserRows.open(release.folder / "users")
+    try:
+        if len(users):
+            require_user(source, release.manifest.feature_schema, users.ids[len(users) - 1].decode())
+    except Unavailable as problem:
+        how = "`trident features export`, `feast apply` and `feast materialize` come first"
+        raise Unavailable(f"{problem}: {how}") from None
 
 
 @contextmanager
@@ -155,7 +173,8 @@ def _flip(repository: Path, staging: Path, number: int, server: Server | None) -
         (staging / contract.name / str(number)).rename(repository / contract.name / str(number))
     if server:
         server.control.load([leaf.name for leaf in LEAVES], number)
-        load_users(repository, server.redis_url, number)
+        if server.feature_source == REDIS:
+            load_users(repository, server.redis_url, number)
     _write_config(RECOMMEND, repository, number)
     if server:
         server.control.load([RECOMMEND.name], number)

@@ -34,7 +34,7 @@ def store(served) -> Iterator[redis.Redis]:
     """The server's Redis; what a test does to the user rows is undone."""
     client = redis.Redis.from_url(served.server.redis_url)
     yield client
-    client.delete(LOADED)
+    client.delete(LOADED, *client.scan_iter("user_history:*"))
     load_users(served.repository, served.server.redis_url)
 
 
@@ -84,7 +84,7 @@ def test_a_changed_row_in_redis_is_found_by_name(served, store):
 def test_a_taste_that_moved_on_since_the_release_is_no_difference(served, store):
     first = served.oracle.release.items.ids[0]
     for key in store.scan_iter("user_history:*"):
-        store.lpush(key, first)
+        store.zadd(key, {first: served.oracle.release.manifest.as_of})
     report = check(served)
     assert report.wrong == []
     assert report.moved_on > 30
