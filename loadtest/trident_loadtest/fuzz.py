@@ -97,7 +97,7 @@ def fuzz(server: Serving, requests: int, first: int = 0) -> Outcome:
     """Send `requests` odd requests, in rounds; print a row per round."""
     outcome, sender = Outcome(), Sender(server)
     before = processes(server)
-    print(f"{'requests':>9} {'seconds':>8} {'MB':>7}  answers")
+    print(f"{'requests':>9} {'seconds':>8} {'Triton MB':>9} {'Redis MB':>8}  answers")
     started = time.monotonic()
     with ThreadPoolExecutor(THREADS) as pool, Recommender(server.grpc, deadline=PATIENCE) as recommender:
         for part in range(ROUNDS):
@@ -108,8 +108,12 @@ def fuzz(server: Serving, requests: int, first: int = 0) -> Outcome:
             if (now := processes(server)) != before:
                 outcome.failures.append(f"processes changed from {sorted(before)} to {sorted(now)}")
                 before = now
-            taken, megabytes = time.monotonic() - started, memory(processes(server)) >> 20
-            print(f"{seeds.stop:9} {taken:8.0f} {megabytes:7}  {dict(sorted(outcome.statuses.items()))}", flush=True)
+            own = tree(server.triton.child.pid)
+            taken, megabytes, redis = time.monotonic() - started, memory(own) >> 20, memory(now - own) >> 20
+            print(
+                f"{seeds.stop:9} {taken:8.0f} {megabytes:9} {redis:8}  {dict(sorted(outcome.statuses.items()))}",
+                flush=True,
+            )
     return outcome
 
 
