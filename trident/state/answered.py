@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trident.state.keys import key
+from trident.state.sealed import opened, sealed
 
 TTL = 120
 """Seconds for which an answer can be asked for again: a caller's retries come sooner, and Redis holds it so long."""
 
 VERSION = 1
 _HEAD = struct.Struct("<4sHHq")
-_CRC = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
@@ -38,17 +37,16 @@ def answered_key(request: str, user: str) -> str:
 
 def pack_answered(moment: int, items: Sequence[bytes]) -> bytes:
     """Encode the unix second of an answer and its item ids, which have no control characters."""
-    body = _HEAD.pack(b"TRUA", VERSION, len(items), moment) + b"\0".join(items)
-    return body + _CRC.pack(zlib.crc32(body))
+    return sealed(_HEAD.pack(b"TRUA", VERSION, len(items), moment), b"\0".join(items))
 
 
 def unpack_answered(value: bytes | None) -> Answered | None:
     """Decode an answer, or None unless it is whole."""
-    if value is None or len(value) < _HEAD.size + _CRC.size:
+    body = opened(value, _HEAD.size)
+    if body is None:
         return None
-    body, (crc,) = value[: -_CRC.size], _CRC.unpack_from(value, len(value) - _CRC.size)
     magic, version, count, moment = _HEAD.unpack_from(body)
     items = body[_HEAD.size :].split(b"\0")
-    if (magic, version, count, crc) != (b"TRUA", VERSION, len(items), zlib.crc32(body)):
+    if (magic, version, count) != (b"TRUA", VERSION, len(items)):
         return None
     return Answered(moment, tuple(items))

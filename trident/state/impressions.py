@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from redis.client import Pipeline
 
 from trident.contract import FEATURES
 from trident.metrics import Counter
+from trident.state.sealed import opened, sealed
 
 IMPRESSIONS, FEATURE_ROWS = "impressions", "feature_rows"
 FIELDS = {IMPRESSIONS: "shown", FEATURE_ROWS: "rows"}
@@ -34,7 +34,6 @@ LONGEST_REQUEST = 128
 
 _HEAD = struct.Struct("<4sHHqqI4HI")
 _ROWS = struct.Struct("<4sHHHI")
-_CRC = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
@@ -102,12 +101,12 @@ def pack_impression(shown: Impression) -> bytes:
     items = b"\0".join(shown.items)
     sizes = (*map(len, texts), len(items))
     head = _HEAD.pack(b"TRUI", VERSION, len(shown.items), shown.time, shown.release, shown.flags, *sizes)
-    return _sealed(head, *texts, items, np.ascontiguousarray(shown.scores, "<f4").tobytes())
+    return sealed(head, *texts, items, np.ascontiguousarray(shown.scores, "<f4").tobytes())
 
 
 def unpack_impression(value: bytes | None) -> Impression | None:
     """Decode one answer, or None unless it is whole."""
-    body = _opened(value, _HEAD.size)
+    body = opened(value, _HEAD.size)
     if body is None:
         return None
     magic, version, count, time, release, flags, *sizes = _HEAD.unpack_from(body)
@@ -131,12 +130,12 @@ def pack_rows(shown: ShownRows) -> bytes:
     impression = pack_impression(shown.impression)
     head = _ROWS.pack(b"TRUG", VERSION, FEATURES, len(shown.candidates), len(impression))
     arrays = ((shown.rows, "<f4"), (shown.candidates, "<i4"), (shown.similarity, "<f4"))
-    return _sealed(head, impression, *(np.ascontiguousarray(array, kind).tobytes() for array, kind in arrays))
+    return sealed(head, impression, *(np.ascontiguousarray(array, kind).tobytes() for array, kind in arrays))
 
 
 def unpack_rows(value: bytes | None) -> ShownRows | None:
     """Decode the feature rows of one answer, or None unless they are whole."""
-    body = _opened(value, _ROWS.size)
+    body = opened(value, _ROWS.size)
     if body is None:
         return None
     magic, version, features, candidates, size = _ROWS.unpack_from(body)
@@ -150,16 +149,3 @@ def unpack_rows(value: bytes | None) -> ShownRows | None:
     start += rows.nbytes
     found = np.frombuffer(body, "<i4", candidates, start)
     return ShownRows(impression, rows, found, np.frombuffer(body, "<f4", candidates, start + found.nbytes))
-
-
-def _sealed(*parts: bytes) -> bytes:
-    body = b"".join(parts)
-    return body + _CRC.pack(zlib.crc32(body))
-
-
-def _opened(value: bytes | None, least: int) -> bytes | None:
-    """What lies before the checksum, or None unless it holds."""
-    if value is None or len(value) < least + _CRC.size:
-        return None
-    body = value[: -_CRC.size]
-    return body if zlib.crc32(body) == _CRC.unpack_from(value, len(body))[0] else None

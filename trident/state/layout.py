@@ -17,6 +17,7 @@ import numpy as np
 
 from trident.contract import EMBEDDING_DIM, USER_FEATURES
 from trident.errors import InvalidInput
+from trident.state.sealed import opened, sealed
 
 VERSION = 1
 EMBEDDING_TTL = 3600  # seconds
@@ -25,7 +26,6 @@ ROW_TTL = EMBEDDING_TTL + 600
 
 _EMBEDDING = struct.Struct("<4sHH8sI")
 _ROW = struct.Struct("<4sHH8sq2sh")
-_CRC = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def pack_embedding(embedding: np.ndarray, space: str, taste: int) -> bytes:
 
 def unpack_embedding(value: bytes | None, space: str) -> CachedEmbedding | None:
     """Decode an embedding, or None unless it is whole, finite and of this space."""
-    opened = _open(value, _EMBEDDING, b"TRUE", EMBEDDING_DIM, space)
-    if opened is None or not np.isfinite(opened[1]).all():
+    found = _open(value, _EMBEDDING, b"TRUE", EMBEDDING_DIM, space)
+    if found is None or not np.isfinite(found[1]).all():
         return None
-    return CachedEmbedding(opened[1], opened[0][0])
+    return CachedEmbedding(found[1], found[0][0])
 
 
 def pack_row(row: UserRow, schema: str) -> bytes:
@@ -75,26 +75,24 @@ def pack_row(row: UserRow, schema: str) -> bytes:
 
 def unpack_row(value: bytes | None, schema: str) -> UserRow | None:
     """Decode a user row, or None unless it is whole and of this schema; missing features are NaN."""
-    opened = _open(value, _ROW, b"TRUF", USER_FEATURES, schema)
-    if opened is None or np.isinf(opened[1]).any():
+    found = _open(value, _ROW, b"TRUF", USER_FEATURES, schema)
+    if found is None or np.isinf(found[1]).any():
         return None
-    (as_of, region, age), features = opened
+    (as_of, region, age), features = found
     return UserRow(features, as_of, region.rstrip(b"\0").decode("ascii", "ignore"), age)
 
 
 def _seal(head: bytes, numbers: np.ndarray) -> bytes:
-    body = head + np.ascontiguousarray(numbers, "<f4").tobytes()
-    return body + _CRC.pack(zlib.crc32(body))
+    return sealed(head, np.ascontiguousarray(numbers, "<f4").tobytes())
 
 
 def _open(
     value: bytes | None, layout: struct.Struct, magic: bytes, dims: int, tag: str
 ) -> tuple[tuple, np.ndarray] | None:
-    if value is None or len(value) != layout.size + 4 * dims + _CRC.size:
+    body = opened(value, layout.size)
+    if body is None or len(body) != layout.size + 4 * dims:
         return None
-    found_magic, version, found_dims, found_tag, *rest = layout.unpack_from(value)
+    found_magic, version, found_dims, found_tag, *rest = layout.unpack_from(body)
     if (found_magic, version, found_dims, found_tag.hex()) != (magic, VERSION, dims, tag):
         return None
-    if zlib.crc32(value[: -_CRC.size]) != _CRC.unpack_from(value, len(value) - _CRC.size)[0]:
-        return None
-    return tuple(rest), np.frombuffer(value, "<f4", dims, layout.size)
+    return tuple(rest), np.frombuffer(body, "<f4", dims, layout.size)
