@@ -14,9 +14,9 @@ from trident.contract import CANDIDATES, NO_ITEM, RANKING_FEATURES, RECOMMEND, U
 from trident.errors import Unavailable
 from trident.release import Release
 from trident.requests import Tensors, check_inputs
+from trident.state.connection import connect
 from trident.state.history import history_key
 from trident.state.keys import key
-from trident.state.store import connect
 from trident.users import HISTORY
 
 STEPS = (USER_ENCODER, CANDIDATES, RANKING_FEATURES)

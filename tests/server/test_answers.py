@@ -15,7 +15,7 @@ from trident import model_config
 from trident.contract import FUNNEL, MODELS
 from trident.items import ItemColumns
 from trident.rules import DAY
-from trident.state.store import connect
+from trident.state.connection import connect
 from trident.users import UserRows
 
 

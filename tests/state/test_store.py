@@ -5,8 +5,9 @@ import pytest
 
 from trident.errors import Unavailable
 from trident.rules import DAY
+from trident.state.connection import connect
 from trident.state.layout import UserRow, pack_embedding, pack_row
-from trident.state.store import UserStore, connect
+from trident.state.store import UserStore
 
 SPACE, SCHEMA = "00112233445566ff", "aabbccddeeff0011"
 NOW, WEEK = 1_700_000_000, 7 * DAY

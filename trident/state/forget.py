@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from trident.state.store import connect
+from trident.state.connection import connect
 
 BATCH = 1_000
 

@@ -16,11 +16,11 @@ from trident.contract import USER_ENCODER
 from trident.errors import ReleaseError, Unavailable
 from trident.release import Manifest, Release
 from trident.repository import serving_release
+from trident.state.connection import connect
 from trident.state.consumed import add_consumed
 from trident.state.history import add_taste
 from trident.state.keys import key
 from trident.state.layout import UserRow, pack_row
-from trident.state.store import connect
 from trident.users import UserRows
 
 BATCH = 2_000

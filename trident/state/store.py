@@ -16,7 +16,6 @@ from trident.rules.consumed import consumed_since
 from trident.settings import Settings
 from trident.state.answered import TTL, answered_key, pack_answered, unpack_answered
 from trident.state.connection import BoundedRedis, bounded
-from trident.state.connection import connect as connect
 from trident.state.consumed import add_consumed, read_consumed
 from trident.state.feast import FeastUser
 from trident.state.history import add_taste, read_taste
