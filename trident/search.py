@@ -50,22 +50,20 @@ class ItemIndex:
         """
         if self.lists > 1 and count <= min(EXACT_SHARE * self.index.ntotal, MOST_EXACT):
             return self._exact(query, k, allowed_rows(allowed))
-        selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
         wanted = min(k, count)
         nprobe = self._nprobe(count)
         while True:
-            similarity, rows = self.index.search(query[None], k, params=self._parameters(selector, nprobe))
-            found = int((rows[0] != NO_ITEM).sum())
+            rows, similarity = self._read(query, k, allowed, nprobe)
+            found = int((rows != NO_ITEM).sum())
             if found >= wanted or nprobe >= self.lists:
                 break
             nprobe *= 4
-        similarity[0, found:] = np.nan
-        return rows[0], similarity[0]
+        similarity[found:] = np.nan
+        return rows, similarity
 
     def read_everything(self, query: np.ndarray, k: int, allowed: np.ndarray) -> np.ndarray:
         """The rows (k,) that `search` would find if it read all lists: int64, -1 pads."""
-        selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
-        return self.index.search(query[None], k, params=self._parameters(selector, self.lists))[1][0]
+        return self._read(query, k, allowed, self.lists)[0]
 
     def similarity(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Inner product of one query (128,) with distinct items `rows` (m,) int64 as the index has them: (m,) float32.
@@ -80,11 +78,9 @@ class ItemIndex:
         """The same by reading all lists, to the last bit as `search` finds it: (m,) float32."""
         wanted = np.zeros(self.index.ntotal, bool)
         wanted[rows] = True
-        bitmap = np.packbits(wanted, bitorder="little")
-        selector = faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
-        near, found = self.index.search(query[None], len(rows), params=self._parameters(selector, self.lists))
-        order = np.argsort(found[0])
-        return near[0][order[np.searchsorted(found[0], rows, sorter=order)]]
+        found, near = self._read(query, len(rows), np.packbits(wanted, bitorder="little"), self.lists)
+        order = np.argsort(found)
+        return near[order[np.searchsorted(found, rows, sorter=order)]]
 
     @property
     def lists(self) -> int:
@@ -106,11 +102,14 @@ class ItemIndex:
         affordable = max(self.nprobe, int(MOST_READ / items * self.lists))
         return min(math.ceil(self.nprobe * items / max(count, 1)), affordable, self.lists)
 
-    def _parameters(self, selector: faiss.IDSelector, nprobe: int) -> faiss.SearchParameters:
-        if self.lists == 1:
-            return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        nprobe = min(nprobe, self.lists)
-        return faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)  # type: ignore[call-arg]
+    def _read(self, query: np.ndarray, k: int, allowed: np.ndarray, nprobe: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (k,) and similarities (k,) out of `nprobe` lists, as FAISS gives them."""
+        given: dict[str, object] = {"sel": faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))}
+        kind = faiss.SearchParameters
+        if self.lists > 1:
+            kind, given["nprobe"] = faiss.SearchParametersIVF, min(nprobe, self.lists)
+        similarity, rows = self.index.search(query[None], k, params=kind(**given))
+        return rows[0], similarity[0]
 
 
 def allowed_rows(bitmap: np.ndarray) -> np.ndarray:
