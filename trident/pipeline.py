@@ -33,11 +33,14 @@ from trident.settings import Settings
 from trident.stages import STAGES
 from trident.stages.business_rules import BusinessRules
 from trident.stages.candidates import Candidates
-from trident.stages.host import Host, Users
+from trident.stages.host import Host, Infer, Users
 from trident.stages.stage import Tensors
 from trident.stages.user_encoder import UserEncoder
+from trident.state.store import UserStore
 
 Model = Callable[..., Tensors]
+Files = dict[str, dict[str, Path]]
+"""By model the place of each of its files."""
 
 
 @dataclass(frozen=True)
@@ -55,34 +58,25 @@ class Pipeline:
         """
         release = Release.open(folder)
         files = {model.name: {name: release.folder / path for name, path in model.files.items()} for model in LEAVES}
-        return cls._of({model.name: release for model in LEAVES}, files, Settings.from_environment(), users)
+        return cls._of({model.name: release for model in LEAVES}, files, Host(_asking(files), stand_in=users))
 
     @classmethod
-    def of_repository(cls, repository: Path, number: int, settings: Settings) -> Pipeline:
+    def of_repository(
+        cls, repository: Path, number: int, settings: Settings, store: type[UserStore] = UserStore
+    ) -> Pipeline:
         """Open release `number` as the models of a repository have it, over the Redis of `settings`."""
         folders = {model.name: repository / model.name / str(number) for model in LEAVES}
         files = {model.name: {name: folders[model.name] / name for name in model.files} for model in LEAVES}
         releases = {model.name: Release.open(folders[model.name]) for model in LEAVES if model.name in STAGES}
-        return cls._of(releases, files, settings, None)
+        return cls._of(releases, files, Host(_asking(files), settings, store=store))
 
     @classmethod
-    def _of(
-        cls,
-        releases: dict[str, Release],
-        files: dict[str, dict[str, Path]],
-        settings: Settings,
-        users: Users | None,
-    ) -> Pipeline:
-        tower = OnnxModel.of(USER_TOWER, files[USER_TOWER.name]["model.onnx"])
+    def _of(cls, releases: dict[str, Release], files: Files, host: Host) -> Pipeline:
         predict = predictor(files[RANKER.name]["checkpoint.tl"])
-
-        def infer(contract: ModelContract, tensors: Tensors) -> Tensors:
-            return tower(**tensors)
 
         def rank(input__0: np.ndarray) -> Tensors:
             return {"output__0": predict(input__0)}
 
-        host = Host(infer, settings, users)
         opened = {step.name: STAGES[step.name].open(releases[step.name], host) for step in STEPS if step.name in STAGES}
         return cls(releases[CANDIDATES.name], {step.name: opened.get(step.name, rank) for step in STEPS})
 
@@ -131,3 +125,9 @@ class Pipeline:
         if not isinstance(stage, kind):
             raise TypeError(f"{contract.name}: expected a {kind.__name__}, got a {type(stage).__name__}")
         return stage
+
+
+def _asking(files: Files) -> Infer:
+    """Answers for the one model that stages ask."""
+    tower = OnnxModel.of(USER_TOWER, files[USER_TOWER.name]["model.onnx"])
+    return lambda contract, tensors: tower(**tensors)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -13,6 +14,7 @@ from trident.errors import SetupError
 
 if TYPE_CHECKING:
     from trident.explain.journey import Journey
+    from trident.settings import Settings
     from trident_client.results import Recommendation
 
 GRPC_URL = "127.0.0.1:8001"
@@ -49,16 +51,16 @@ def explain(
     from trident.explain.why_not import why_not
     from trident_client import Recommender
 
-    now, place = timestamp or int(time.time()), where(url, repository, redis)
-    with Recommender(url, deadline=5.0) as client:
-        answer = client.recommend(user, device=device, region=region, timestamp=now, limit=limit, record=False)
-    with served_pipeline(*place, answer.release) as pipeline:
+    now, (place, settings) = timestamp or int(time.time()), where(url, repository, redis)
+    with served_pipeline(place, settings) as pipeline:  # before the server, which caches what it computes
         trip = journeys.travel(pipeline, request(user, device=device, region=region, timestamp=now, limit=limit))
         if item is not None:
             found = why_not(trip, item)
             typer.echo(json.dumps(found.as_dict())) if as_json else text.print_why_not(found, Console())
             return
-        journey = journeys.journey(trip, open_booster(place[0], answer.release))
+        journey = journeys.journey(trip, open_booster(place, pipeline.release.manifest.release))
+    with Recommender(url, deadline=5.0) as client:
+        answer = client.recommend(user, device=device, region=region, timestamp=now, limit=limit, record=False)
     agreed = agreement(journey, answer)
     if html is not None:
         html.write_text(page.journey_page(journey, agreed), "utf-8")
@@ -69,9 +71,10 @@ def explain(
         text.print_journey(journey, agreed, Console())
 
 
-def where(url: str, repository: Path | None, redis: str | None) -> tuple[Path, str]:
-    """Repository and Redis of the server at `url`; raises SetupError where they are neither given nor found."""
+def where(url: str, repository: Path | None, redis: str | None) -> tuple[Path, Settings]:
+    """Repository and settings of the server at `url`; raises SetupError where they are neither given nor found."""
     from trident.running import at_address
+    from trident.settings import Settings
 
     server = at_address(url)
     if server is None and (repository is None or redis is None):
@@ -79,11 +82,17 @@ def where(url: str, repository: Path | None, redis: str | None) -> tuple[Path, s
             f"explain: no server of this machine answers at {url}: name its model repository with --repository and "
             "its Redis with --redis, or start one with `trident serve`"
         )
-    return repository or Path(server.repository), redis or server.redis_url  # type: ignore[union-attr]
+    settings = Settings.from_environment()
+    if server:
+        settings = replace(settings, redis_url=server.redis_url, feature_source=server.feature_source)
+        repository = repository or Path(server.repository)
+    return cast(Path, repository), replace(settings, redis_url=redis) if redis else settings
 
 
 def agreement(journey: Journey, answer: Recommendation) -> str:
     """Whether the journey ends in what the server answered, in words."""
+    if answer.release != journey.release:
+        return f"The server answers with release {answer.release} by now."
     served = [(item.item_id, round(item.score, 6)) for item in answer.items]
     own = [(item.item_id, round(item.score, 6)) for item in journey.items]
     if own == served:

@@ -16,12 +16,13 @@ from trident.explain.journey import journey, travel
 from trident.explain.served import request, served_pipeline
 from trident.explain.why_not import why_not
 from trident.pipeline import Pipeline
+from trident.settings import Settings
+from trident.state.connection import connect
 
 
 @pytest.fixture(scope="module")
 def beside(served, grpc) -> Iterator[Pipeline]:
-    release = grpc.recommend("u1", record=False).release
-    with served_pipeline(served.repository, served.server.redis_url, release) as pipeline:
+    with served_pipeline(served.repository, Settings(redis_url=served.server.redis_url)) as pipeline:
         yield pipeline
 
 
@@ -41,6 +42,19 @@ def test_what_is_explained_to_200_users_is_what_they_are_served(served, grpc, be
             told = journey(trip, booster)
             assert [(i.item_id, i.score) for i in told.items] == [(i.item_id, i.score) for i in answer.items]
             assert all(len(item.contributions) == 5 for item in told.items)
+
+
+def test_it_says_what_was_cached_before_and_leaves_the_cache_as_it_was(served, grpc):
+    space = served.oracle.release.manifest.embedding_space
+    with connect(served.server.redis_url, 1.0) as redis:
+        redis.delete(f"user_emb:{space}:u88")
+        told = json.loads(run(served, "u88", "--item", "nope", "--json").output)
+        assert told["step"] == "catalogue"
+        assert not redis.exists(f"user_emb:{space}:u88")  # the server was not asked
+        told = json.loads(run(served, "u88", "--json").output)
+        assert told["state"]["embedding"] == "none"
+        assert told["agreement"].startswith("The server answers the same 20 items")
+        assert json.loads(run(served, "u88", "--json").output)["state"]["embedding"] == "cached"  # by the server
 
 
 def test_an_item_shown_before_is_lost_as_shown(grpc, beside):

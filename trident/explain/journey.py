@@ -108,7 +108,7 @@ class Trip:
 
 
 def travel(pipeline: Pipeline, inputs: Mapping[str, np.ndarray]) -> Trip:
-    """Run the request of one user and keep everything; Redis is read and nothing is recorded.
+    """Run the request of one user and keep everything; nothing is remembered as shown.
 
     It runs twice, as the first run opens files and compiles, and the times are those of the second.
     """

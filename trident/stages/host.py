@@ -64,6 +64,7 @@ class Host:
     infer: Infer
     settings: Settings = field(default_factory=Settings.from_environment)
     stand_in: Users | None = None
+    store: type[UserStore] = UserStore
 
     @property
     def probes(self) -> bool:
@@ -73,7 +74,7 @@ class Host:
     def users(self, release: Release, rules: Rules) -> Users:
         """The state of the users of a release; nothing is asked before the first read."""
         manifest = release.manifest
-        return self.stand_in or UserStore.connect(
+        return self.stand_in or self.store.connect(
             self.settings, manifest.embedding_space, manifest.feature_schema, rules.consumed_days
         )
 
