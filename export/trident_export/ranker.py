@@ -19,6 +19,8 @@ from trident_export.calibrate import Line, fit_line, fold_in
 LEAST = {"depth": 0, "trees": 1, "leaves": 2, "min_rows_per_leaf": 1, "patience": 1}
 IMPORTANCES = 25  # features that the report names
 FEATURE_NAMES = tuple(feature.name for feature in ALL)
+LOGISTIC = "binary sigmoid:1"
+"""The objective in LightGBM's text of a forest whose raw scores are log-odds."""
 PARITY = 1e-6
 """Largest difference allowed between LightGBM and its Treelite checkpoint, in probability."""
 
@@ -120,8 +122,10 @@ def _dataset(rows: RankerRows, like: lightgbm.Dataset | None = None) -> lightgbm
 
 def _as_probability(booster: lightgbm.Booster) -> lightgbm.Booster:
     """The same trees, their sum made a probability by the logistic function, as the line expects and serving does."""
-    text = booster.model_to_string()
-    return lightgbm.Booster(model_str=text.replace("\nobjective=lambdarank\n", "\nobjective=binary sigmoid:1\n"))
+    text = booster.model_to_string().replace("\nobjective=lambdarank\n", f"\nobjective={LOGISTIC}\n")
+    if f"\nobjective={LOGISTIC}\n" not in text:
+        raise ReleaseError(f"ranker: expected a forest whose objective can be made '{LOGISTIC}', got another text")
+    return lightgbm.Booster(model_str=text)
 
 
 def _loss(metrics: dict[str, list[float]]) -> tuple[float, ...]:
