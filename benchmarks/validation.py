@@ -62,11 +62,16 @@ def main() -> int:
         told = f"{options.events:,} events of {options.users:,} users and {options.items:,} items"
         print(f"made      {told} over {options.days} days, seed {options.seed}: {made.seconds:.1f} s")
         checked = run("data", "validate", raw, "--out", clean, *rules_option(options.rules))
-        print(
-            f"validated {checked.seconds:.1f} s, {checked.cpu_seconds:.1f} s of CPU time,"
-            f" peak of resident memory {checked.peak_bytes / GIB:.2f} GiB"
-        )
+        print(f"validated {cost(checked)}")
+        computed = run("features", "build", clean, "--out", str(Path(folder, "features")))
+        print(f"features  {cost(computed)}")
     return compare(made.output["planted"], checked.output)
+
+
+def cost(measured: Run) -> str:
+    """What a run took."""
+    memory = f"peak of resident memory {measured.peak_bytes / GIB:.2f} GiB"
+    return f"{measured.seconds:.1f} s, {measured.cpu_seconds:.1f} s of CPU time, {memory}"
 
 
 def parse() -> argparse.Namespace:
