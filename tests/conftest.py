@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from trident.serving.healing import Healer
 from trident.serving.redis import EmbeddedRedis
 from trident.state.connection import connect
 
@@ -43,6 +46,29 @@ def tiny_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def other_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another one for users of the same names: other items, towers, vocabulary and feature schema."""
     return build_tiny(tmp_path_factory.mktemp("release") / "other", seed=8)
+
+
+@pytest.fixture(scope="session")
+def look_after() -> Callable[[Healer, float], AbstractContextManager[None]]:
+    """`with look_after(healer, seconds)`: the healer looks again and again, as `trident serve` lets it."""
+
+    @contextmanager
+    def looking(healer: Healer, every: float) -> Iterator[None]:
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(every):
+                healer.look()
+
+        healer.look()
+        thread = threading.Thread(target=watch)
+        thread.start()
+        yield
+        stop.set()
+        thread.join()
+        healer.stop()
+
+    return looking
 
 
 @pytest.fixture(scope="module")

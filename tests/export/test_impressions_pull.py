@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -19,8 +19,6 @@ from typer.testing import CliRunner
 from trident.command_group import build as command_line
 from trident.errors import InvalidInput
 from trident.features.registry import ALL
-from trident.serving.redis import EmbeddedRedis
-from trident.state.connection import connect
 from trident.state.feedback import Event, FeedbackStore
 from trident.state.impressions import (
     FEATURE_ROWS,
@@ -40,19 +38,6 @@ from trident_export.features_logged import check_logged
 from trident_export.impressions_pull import ROWS, SHOWN, pull_shown
 
 NOON = 1_780_000_000
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis() as redis:
-        yield redis
-
-
-@pytest.fixture
-def client(running):
-    client = connect(running.url, 1.0)
-    client.flushall()
-    return client
 
 
 def answer(n: int, request: str | None = None) -> Impression:
@@ -82,9 +67,9 @@ def table(out: Path, name: str) -> list[dict]:
     return [row for part in sorted((out / f"{name}.parquet").glob("*")) for row in pq.read_table(part).to_pylist()]
 
 
-def test_an_answer_comes_out_as_a_row_per_item(running, show, tmp_path):
+def test_an_answer_comes_out_as_a_row_per_item(embedded, show, tmp_path):
     show(answer(1), answer(2, request=""))
-    pulled, source = pull_shown(running.url, tmp_path)[IMPRESSIONS]
+    pulled, source = pull_shown(embedded.url, tmp_path)[IMPRESSIONS]
     assert (pulled.rows, pulled.parts, pulled.gap, source.unreadable, source.repeated) == (4, 1, False, 0, 0)
     first, second, third, _ = table(tmp_path, IMPRESSIONS)
     time = datetime.fromtimestamp(NOON + 1, timezone.utc)
@@ -94,10 +79,10 @@ def test_an_answer_comes_out_as_a_row_per_item(running, show, tmp_path):
     assert pq.read_schema(next(pulled.folder.iterdir())) == SHOWN
 
 
-def test_feature_rows_come_out_bit_for_bit_under_the_names_of_the_features(running, client, tmp_path):
+def test_feature_rows_come_out_bit_for_bit_under_the_names_of_the_features(embedded, client, tmp_path):
     for n in (1, 2):
         client.xadd(FEATURE_ROWS, {FIELDS[FEATURE_ROWS]: pack_rows(rows(n))})
-    pulled, _ = pull_shown(running.url, tmp_path)[FEATURE_ROWS]
+    pulled, _ = pull_shown(embedded.url, tmp_path)[FEATURE_ROWS]
     assert pulled.rows == 4
     [part] = pulled.folder.iterdir()
     found = pq.read_table(part)
@@ -107,27 +92,27 @@ def test_feature_rows_come_out_bit_for_bit_under_the_names_of_the_features(runni
     assert found["candidates"].to_pylist() == [[4, 2, -1]] * 4
 
 
-def test_pulled_twice_is_each_answer_once(running, show, tmp_path):
+def test_pulled_twice_is_each_answer_once(embedded, show, tmp_path):
     show(answer(1), answer(2))
-    pull_shown(running.url, tmp_path)
-    again, _ = pull_shown(running.url, tmp_path)[IMPRESSIONS]
+    pull_shown(embedded.url, tmp_path)
+    again, _ = pull_shown(embedded.url, tmp_path)[IMPRESSIONS]
     assert (again.rows, again.parts) == (0, 0)
     show(answer(3))
-    assert pull_shown(running.url, tmp_path)[IMPRESSIONS][0].rows == 2
+    assert pull_shown(embedded.url, tmp_path)[IMPRESSIONS][0].rows == 2
     assert Counter(row["user_id"] for row in table(tmp_path, IMPRESSIONS)) == {"u1": 2, "u2": 2, "u3": 2}
 
 
-def test_a_repeated_request_is_taken_once_also_by_the_next_pull(running, show, tmp_path):
+def test_a_repeated_request_is_taken_once_also_by_the_next_pull(embedded, show, tmp_path):
     show(answer(1), answer(1), answer(2, request=""), answer(2, request=""))
-    _, source = pull_shown(running.url, tmp_path)[IMPRESSIONS]
+    _, source = pull_shown(embedded.url, tmp_path)[IMPRESSIONS]
     assert source.repeated == 1
     show(answer(1), answer(4))
-    pulled, source = pull_shown(running.url, tmp_path)[IMPRESSIONS]
+    pulled, source = pull_shown(embedded.url, tmp_path)[IMPRESSIONS]
     assert (pulled.rows, source.repeated) == (2, 1)
     assert Counter(row["user_id"] for row in table(tmp_path, IMPRESSIONS)) == {"u1": 2, "u2": 4, "u4": 2}
 
 
-def test_a_pull_that_is_killed_while_it_writes_loses_and_repeats_nothing(running, show, tmp_path):
+def test_a_pull_that_is_killed_while_it_writes_loses_and_repeats_nothing(embedded, show, tmp_path):
     show(*(answer(n) for n in range(10)))
     program = (
         "import os, signal, sys; from trident_export import impressions_pull as i, stream_pull as s\n"
@@ -138,38 +123,38 @@ def test_a_pull_that_is_killed_while_it_writes_loses_and_repeats_nothing(running
         "    if len(table) and table['user_id'][0].as_py() == 'u4': os.kill(os.getpid(), signal.SIGKILL)\n"
         "i.impressions, s.pq.write_table = small, half; i.pull_shown(sys.argv[1], sys.argv[2])"
     )
-    killed = subprocess.run([sys.executable, "-c", program, running.url, str(tmp_path)])
+    killed = subprocess.run([sys.executable, "-c", program, embedded.url, str(tmp_path)])
     assert killed.returncode == -signal.SIGKILL
     assert len(list((tmp_path / "impressions.parquet").iterdir())) == 2
-    assert pull_shown(running.url, tmp_path)[IMPRESSIONS][0].rows == 12
+    assert pull_shown(embedded.url, tmp_path)[IMPRESSIONS][0].rows == 12
     assert Counter(row["user_id"] for row in table(tmp_path, IMPRESSIONS)) == {f"u{n}": 2 for n in range(10)}
 
 
-def test_damaged_entries_are_left_out_and_counted(running, client, show, tmp_path):
+def test_damaged_entries_are_left_out_and_counted(embedded, client, show, tmp_path):
     value = pack_impression(answer(1))
     for wrong in (value[:-1], value[:30] + b"?" + value[31:], b"", b"\x80\x04."):
         client.xadd(IMPRESSIONS, {FIELDS[IMPRESSIONS]: wrong})
     client.xadd(IMPRESSIONS, {"other": value})
     show(answer(2))
     client.xadd(FEATURE_ROWS, {FIELDS[FEATURE_ROWS]: pack_rows(rows(1))[:-3]})
-    told = pull_shown(running.url, tmp_path)
+    told = pull_shown(embedded.url, tmp_path)
     assert [(pulled.rows, source.unreadable) for pulled, source in told.values()] == [(2, 5), (0, 1)]
     assert {row["user_id"] for row in table(tmp_path, IMPRESSIONS)} == {"u2"}
 
 
-def test_a_stream_that_dropped_what_was_not_pulled_is_told(running, client, show, tmp_path):
+def test_a_stream_that_dropped_what_was_not_pulled_is_told(embedded, client, show, tmp_path):
     show(answer(1), answer(2))
-    assert not pull_shown(running.url, tmp_path)[IMPRESSIONS][0].gap
+    assert not pull_shown(embedded.url, tmp_path)[IMPRESSIONS][0].gap
     show(answer(3), answer(4))
     client.xtrim(IMPRESSIONS, maxlen=1, approximate=False)
-    assert pull_shown(running.url, tmp_path)[IMPRESSIONS][0].gap
+    assert pull_shown(embedded.url, tmp_path)[IMPRESSIONS][0].gap
 
 
-def test_what_was_shown_is_an_event_only_when_asked_for(running, client, show, tmp_path):
+def test_what_was_shown_is_an_event_only_when_asked_for(embedded, client, show, tmp_path):
     FeedbackStore(client, 10).keep([Event("u1", "i1", "click", NOON + 5)])
     show(answer(1))
     run = lambda *more: CliRunner().invoke(  # noqa: E731
-        command_line(), ["data", "pull", "--out", str(tmp_path), "--redis-url", running.url, *more]
+        command_line(), ["data", "pull", "--out", str(tmp_path), "--redis-url", embedded.url, *more]
     )
     told = json.loads(run("--json").stdout)
     assert {name: found["rows"] for name, found in told.items()} == {"events": 1, "impressions": 2, "feature_rows": 0}

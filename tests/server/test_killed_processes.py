@@ -30,23 +30,13 @@ class Asked:
 
 
 @pytest.fixture
-def said(served) -> Iterator[list[str]]:
+def said(served, look_after) -> Iterator[list[str]]:
     """What `trident serve` prints of its processes."""
     server: Serving = served.server
     lines: list[str] = []
     healer = Healer(server.triton.child.pid, server.triton.repository, server.http, lines.append)
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.2):
-            healer.look()
-
-    healer.look()
-    thread = threading.Thread(target=watch)
-    thread.start()
-    yield lines
-    stop.set()
-    thread.join()
+    with look_after(healer, 0.2):
+        yield lines
 
 
 @pytest.fixture

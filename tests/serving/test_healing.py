@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -40,22 +39,11 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def healer(server: Serving, said: list[str]) -> Iterator[Healer]:
+def healer(server: Serving, said: list[str], look_after) -> Iterator[Healer]:
     """Looks after the server meanwhile."""
     healer = Healer(server.triton.child.pid, server.triton.repository, server.http, said.append)
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.05):
-            healer.look()
-
-    healer.look()
-    thread = threading.Thread(target=watch)
-    thread.start()
-    yield healer
-    stop.set()
-    thread.join()
-    healer.stop()
+    with look_after(healer, 0.05):
+        yield healer
 
 
 def eventually(true: Callable[[], bool], seconds: float = 5.0) -> None:
