@@ -34,7 +34,7 @@ from trident.users import UserRows
 from trident_client import Recommender
 from trident_export.feast_repository import write
 from trident_export.feast_rows import export_user_rows
-from trident_export.publish import publish
+from trident_export.publishing.publish import publish
 
 WARM_UP = 20
 

@@ -32,7 +32,7 @@ from trident.serving.serve import serving
 from trident.users import UserRows
 from trident_client import Recommendation, Recommender
 from trident_export.index import build_index, write_index
-from trident_export.publish import publish
+from trident_export.publishing.publish import publish
 
 NOISE = 0.5  # of an item's vector, relative to the one that it was made from
 WARM_UP = 100  # requests

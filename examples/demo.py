@@ -22,7 +22,7 @@ from trident_client.table import print_answer
 from trident_export.build import build
 from trident_export.build_report import print_report
 from trident_export.build_source import synthetic_source
-from trident_export.publish import publish
+from trident_export.publishing.publish import publish
 from trident_loadtest.stage_times import stage_times
 
 RELEASE = Path("build/release")

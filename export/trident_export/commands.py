@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from trident_export import build_commands, features_commands, feedback_commands, publish_commands
+from trident_export import build_commands, features_commands, feedback_commands
 from trident_export.data import commands as data_commands
+from trident_export.publishing import commands as publishing_commands
 
 
 def register(app: typer.Typer) -> None:
@@ -14,4 +15,4 @@ def register(app: typer.Typer) -> None:
     feedback_commands.register(app)
     build_commands.register(app)
     features_commands.register(app)
-    publish_commands.register(app)
+    publishing_commands.register(app)

@@ -11,7 +11,7 @@ from trident.contract import USER_ENCODER
 from trident.errors import ReleaseError
 from trident.release import FORMAT, MANIFEST, Release
 from trident.repository import numbers_in_use, serving_release
-from trident_export.publish import publish
+from trident_export.publishing.publish import publish
 
 
 def make_old(folder: Path) -> None:

@@ -12,7 +12,7 @@ from trident.command_group import build
 from trident.items import ItemColumns
 from trident.live.state import LiveState
 from trident.live.updates import STATES, ItemUpdates
-from trident_export.publish import publish
+from trident_export.publishing.publish import publish
 
 runner = CliRunner()
 

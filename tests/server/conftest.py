@@ -12,7 +12,7 @@ import pytest
 from trident.pipeline import Pipeline
 from trident.serving.serve import Serving, serving
 from trident_client import HttpRecommender, Recommender
-from trident_export.publish import publish
+from trident_export.publishing.publish import publish
 
 
 @dataclass(frozen=True)

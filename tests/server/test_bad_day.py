@@ -19,8 +19,8 @@ from trident.repository import numbers_in_use, serving_release
 from trident.serving.redis import EmbeddedRedis
 from trident.serving.serve import Serving, serving
 from trident_client import Recommender
-from trident_export.control import Control
-from trident_export.publish import Server, publish
+from trident_export.publishing.control import Control
+from trident_export.publishing.publish import Server, publish
 
 
 @pytest.fixture(scope="module")

@@ -28,9 +28,9 @@ from trident.state.feast import FeastClient, require_feast
 from trident.state.load import LOADED, push_users
 from trident.users import UserRows
 from trident_client import Recommender
-from trident_export.control import Control
 from trident_export.feast_rows import export_user_rows
-from trident_export.publish import Server, publish
+from trident_export.publishing.control import Control
+from trident_export.publishing.publish import Server, publish
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("FEAST_BIN") or ROOT / ".venv-feast" / "bin")

@@ -16,12 +16,12 @@ from trident_client import Event, Recommender
 from trident_export.build import build
 from trident_export.build_config import BuildConfig
 from trident_export.build_source import folder_source
-from trident_export.control import Control
 from trident_export.data import synthetic
 from trident_export.features_logged import check_logged
 from trident_export.feedback_pull import pull
 from trident_export.impressions_pull import pull_shown
-from trident_export.publish import Server, publish
+from trident_export.publishing.control import Control
+from trident_export.publishing.publish import Server, publish
 from trident_export.ranker import RankerConfig
 from trident_export.samples import SampleConfig
 from trident_export.towers import TowerConfig

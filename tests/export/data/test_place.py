@@ -85,7 +85,13 @@ def test_a_file_in_the_place_of_the_folder_is_refused(dataset, tmp_path):
 def test_ctrl_c_in_the_middle_leaves_nothing(tmp_path):
     generate(tmp_path / "raw", users=5_000, items=2_000, events=400_000, days=10, end=END)
     command = [sys.executable, "-m", "trident.cli", "data", "validate", "raw", "--out", "clean"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell ignores it
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".clean-*/new/.spill-*")):
         assert process.poll() is None, "it ended before it could be stopped"

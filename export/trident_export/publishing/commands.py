@@ -38,8 +38,8 @@ def publish_command(
     from trident.release import Release as Opened
     from trident.rules import Rules
     from trident.rules.names import unknown_names
-    from trident_export.control import Control
-    from trident_export.publish import Server, publish
+    from trident_export.publishing.control import Control
+    from trident_export.publishing.publish import Server, publish
 
     if bool(url) != bool(redis_url):
         raise typer.BadParameter("--url and --redis-url go together: the new release brings user rows")

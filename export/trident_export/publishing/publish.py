@@ -26,8 +26,8 @@ from trident.state.feast import require_user
 from trident.state.forget import forget_users
 from trident.state.load import load_users
 from trident.users import UserRows
-from trident_export.control import Control
-from trident_export.trial import trial
+from trident_export.publishing.control import Control
+from trident_export.publishing.trial import trial
 
 SMALL = 1 << 20  # bytes
 
