@@ -36,6 +36,14 @@ def test_ids_are_found_whatever_their_form(folder):
     assert items.ids.take(np.array([2, 0])) == [b"x" * 100, b"a"]
 
 
+def test_more_ids_than_a_process_remembers_are_found_all_the_same(folder, monkeypatch):
+    monkeypatch.setattr("trident.items.MOST_KNOWN", 2)
+    items = ItemColumns.open(folder)
+    for _ in range(2):
+        assert items.rows(["a", "nobody", "a", "no one"]).tolist() == [0, NO_ITEM, 0, NO_ITEM]
+        assert items.rows(["ümlaut", "a", "item-4"]).tolist() == [1, 0, 3]
+
+
 def test_texts_and_blocked_regions_survive(folder):
     items = ItemColumns.open(folder)
     assert [items.title(r) for r in range(4)] == ["A", "", "Große Fahrt", "D"]

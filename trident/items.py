@@ -6,7 +6,7 @@ Every process that opens the same files shares their pages.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,8 @@ from trident.errors import ReleaseError, reason
 from trident.strings import StringColumn, check_ids, mapped
 
 REGIONS_PER_WORD = 64
+MOST_KNOWN = 100_000
+"""Ids whose rows a process remembers, about; 15 MB."""
 COLUMNS = {
     "features": np.float32,  # (n, 40) as of the release's `as_of`
     "vectors": np.float16,  # (n, 128) what `taste` is pooled from
@@ -29,6 +31,24 @@ COLUMNS = {
     "blocked": np.uint64,  # (n, words) bit r of word w: blocked in region 64·w + r
     "popular": np.int32,  # (1 + regions, p) rows, most popular first, -1 pads: of all viewers, then of each region
 }
+
+
+class KnownRows:
+    """Rows of ids that were asked for: looking at the ids of 10 million items costs 3 µs each, looking here 0.1 µs."""
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, int] = {}
+
+    def of(self, names: Sequence[bytes], look_up: Callable[[Sequence[bytes]], list[int]]) -> dict[bytes, int]:
+        """A table that has all `names`; what is not known is looked up. Any thread may ask."""
+        rows = self._rows
+        missing = [name for name in names if name not in rows]
+        if missing and len(rows) > MOST_KNOWN:
+            rows, missing = {}, list(names)  # a thread that still reads the old table has all of its own names there
+            self._rows = rows
+        if missing:
+            rows.update(zip(missing, look_up(missing), strict=True))
+        return rows
 
 
 @dataclass(frozen=True)
@@ -77,10 +97,17 @@ class ItemColumns:
     def rows(self, ids: Sequence[bytes | str]) -> np.ndarray:
         """Rows of item ids: (n,) int64, -1 for an id that is not in this release."""
         names = [i.encode() if isinstance(i, str) else i for i in ids]
+        return np.fromiter(map(self._known.of(names, self._look_up).__getitem__, names), np.int64, len(names))
+
+    @cached_property
+    def _known(self) -> KnownRows:
+        return KnownRows()
+
+    def _look_up(self, names: Sequence[bytes]) -> list[int]:
         hashes, _ = self._hashes
         wanted = np.array([id_hash(name) for name in names], np.uint64)
         first = np.searchsorted(hashes, wanted)
-        return np.array([self._probe(n, w, int(f)) for n, w, f in zip(names, wanted, first, strict=True)], np.int64)
+        return [self._probe(n, w, int(f)) for n, w, f in zip(names, wanted, first, strict=True)]
 
     def _probe(self, name: bytes, wanted: np.uint64, position: int) -> int:
         hashes, order = self._hashes
