@@ -37,9 +37,10 @@ def main() -> None:
     made, settings = build_index(vectors, queries)
     with tempfile.TemporaryDirectory(prefix="trident-search-") as folder:
         write_index(made, Path(folder) / "index.faiss")
-        index = ItemIndex.open(Path(folder) / "index.faiss", settings.nprobe, items)
+        index = ItemIndex.open(Path(folder) / "index.faiss", settings.nprobe, items, settings.widening)
     print(f"{len(os.sched_getaffinity(0))} cores, {platform.platform()}, Python {platform.python_version()}")
-    print(f"{items:,} items, {settings.factory}, nprobe {settings.nprobe}, k {CANDIDATES_PER_USER}, one thread")
+    how = f"{settings.factory}, nprobe {settings.nprobe}, widening {settings.widening}"
+    print(f"{items:,} items, {how}, k {CANDIDATES_PER_USER}, one thread")
     print("allowed   the same lists: p50 ms, found, recall     serving: p50 ms, found, recall")
     for share in SHARES:
         allowed = rng.random(items) < share

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -17,16 +20,23 @@ EXACT_SHARE = 0.01
 MOST_EXACT = 5_000  # allowed items; 3 ms on one core
 MOST_READ = 1_000_000  # items whose bit is looked at per query, unless too few allowed ones are found; 5 ms on one core
 
+Search = Callable[[int, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+"""`ItemIndex.search` for a given query: k, bitmap and number of allowed items → rows and similarities."""
+
 
 @dataclass(frozen=True)
 class ItemIndex:
-    """A memory-mapped FAISS index under inner product; ids are item rows."""
+    """A memory-mapped FAISS index under inner product; ids are item rows.
+
+    It is flat, has inverted lists, or has inverted lists of short codes and compares what is nearest by them once more.
+    """
 
     index: faiss.Index
     nprobe: int  # inverted lists read per query without a filter; without meaning for a flat index
+    widening: float = 1.0  # a filter that leaves 1 item in n has n^widening times as many lists read
 
     @classmethod
-    def open(cls, path: Path, nprobe: int, items: int) -> ItemIndex:
+    def open(cls, path: Path, nprobe: int, items: int, widening: float = 1.0) -> ItemIndex:
         """Map the index file; raise ReleaseError unless it holds `items` vectors of 128 dimensions."""
         faiss.omp_set_num_threads(1)  # one query per process at a time: threads only get in each other's way
         try:
@@ -39,7 +49,12 @@ class ItemIndex:
             )
         if hasattr(index, "make_direct_map"):
             index.make_direct_map(True)  # where the vector of a row lies; 8 bytes per item
-        return cls(index, nprobe)
+        return cls(index, nprobe, widening)
+
+    @classmethod
+    def served(cls, path: Path, search: Mapping[str, Any], items: int) -> ItemIndex:
+        """Map the index of a release, to be searched as `search` of its manifest says."""
+        return cls.open(path, int(search["nprobe"]), items, float(search.get("widening", 1.0)))
 
     def search(self, query: np.ndarray, k: int, allowed: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The `k` nearest allowed items of one query (128,) float32.
@@ -53,7 +68,7 @@ class ItemIndex:
         wanted = min(k, count)
         nprobe = self._nprobe(count)
         while True:
-            rows, similarity = self._read(query, k, allowed, nprobe)
+            rows, similarity = self.read(query, k, allowed, nprobe)
             found = int((rows != NO_ITEM).sum())
             if found >= wanted or nprobe >= self.lists:
                 break
@@ -61,9 +76,13 @@ class ItemIndex:
         similarity[found:] = np.nan
         return rows, similarity
 
+    def prepared(self, queries: np.ndarray) -> Sequence[Search]:
+        """`search` for each of the queries (Q, 128), whose filters may differ and come later."""
+        return [partial(self.search, query) for query in queries]
+
     def read_everything(self, query: np.ndarray, k: int, allowed: np.ndarray) -> np.ndarray:
         """The rows (k,) that `search` would find if it read all lists: int64, -1 pads."""
-        return self._read(query, k, allowed, self.lists)[0]
+        return self.read(query, k, allowed, self.lists)[0]
 
     def similarity(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Inner product of one query (128,) with distinct items `rows` (m,) int64 as the index has them: (m,) float32.
@@ -78,14 +97,18 @@ class ItemIndex:
         """The same by reading all lists, to the last bit as `search` finds it: (m,) float32."""
         wanted = np.zeros(self.index.ntotal, bool)
         wanted[rows] = True
-        found, near = self._read(query, len(rows), np.packbits(wanted, bitorder="little"), self.lists)
+        found, near = self.read(query, len(rows), np.packbits(wanted, bitorder="little"), self.lists)
         order = np.argsort(found)
         return near[order[np.searchsorted(found, rows, sorter=order)]]
 
     @property
     def lists(self) -> int:
         """Number of inverted lists; 1 for an index that always reads everything."""
-        return getattr(self.index, "nlist", 1)
+        return getattr(self._inverted, "nlist", 1)
+
+    @cached_property
+    def _inverted(self) -> faiss.Index:
+        return inverted(self.index)
 
     def _exact(self, query: np.ndarray, k: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         similarity = self.similarity(query, rows)
@@ -97,19 +120,34 @@ class ItemIndex:
         return found, found_similarity
 
     def _nprobe(self, count: int) -> int:
-        """So many lists that as many allowed items are read as without a filter, as long as that is not too many."""
+        """So many lists that the filter costs no recall, as long as that is not too many."""
         items = self.index.ntotal
         affordable = max(self.nprobe, int(MOST_READ / items * self.lists))
-        return min(math.ceil(self.nprobe * items / max(count, 1)), affordable, self.lists)
+        return min(math.ceil(self.nprobe * (items / max(count, 1)) ** self.widening), affordable, self.lists)
 
-    def _read(self, query: np.ndarray, k: int, allowed: np.ndarray, nprobe: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, query: np.ndarray, k: int, allowed: np.ndarray, nprobe: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows (k,) and similarities (k,) out of `nprobe` lists, as FAISS gives them."""
-        given: dict[str, object] = {"sel": faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))}
-        kind = faiss.SearchParameters
-        if self.lists > 1:
-            kind, given["nprobe"] = faiss.SearchParametersIVF, min(nprobe, self.lists)
-        similarity, rows = self.index.search(query[None], k, params=kind(**given))
+        selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(allowed))
+        similarity, rows = self.index.search(query[None], k, params=parameters(self.index, nprobe, selector))
         return rows[0], similarity[0]
+
+
+def parameters(index: Any, nprobe: int, selector: faiss.IDSelector | None) -> faiss.SearchParameters:
+    """How to search an index of any kind: `nprobe` lists where it has some, only what `selector` allows."""
+    kind: Any = faiss.SearchParameters
+    given: dict[str, Any] = {"sel": selector}
+    if isinstance(index, faiss.IndexRefine):
+        kind = faiss.IndexRefineSearchParameters
+        given = {"k_factor": index.k_factor, "base_index_params": parameters(inverted(index), nprobe, selector)}
+    elif hasattr(index, "nlist"):
+        kind = faiss.IVFRaBitQSearchParameters if "RaBitQ" in type(index).__name__ else faiss.SearchParametersIVF
+        given["nprobe"] = min(nprobe, index.nlist)
+    return kind(**given)
+
+
+def inverted(index: faiss.Index) -> faiss.Index:
+    """The part of an index that is searched first: itself, or what it refines."""
+    return faiss.downcast_index(index.base_index) if isinstance(index, faiss.IndexRefine) else index
 
 
 def allowed_rows(bitmap: np.ndarray) -> np.ndarray:

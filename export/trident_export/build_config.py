@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trident.errors import InvalidInput
+from trident_export.index_kinds import RECALL, checked
 from trident_export.ranker import RankerConfig
 from trident_export.samples import SampleConfig
 from trident_export.split import SplitConfig
@@ -29,6 +30,8 @@ class BuildConfig:
     item_snapshots: int = 60  # moments between which item rows are only advanced, at most
     impressions: int = 5_000  # views that make the scores probabilities, and as many that judge them, at most
     test_users: int = 1_000  # users that are asked in the test window, at most
+    recall: float = RECALL  # of the exact 500 nearest items, that the search must reach
+    kinds: tuple[str, ...] = ()  # of index, by FAISS's factory: all are tried; none: what suits the number of items
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -39,3 +42,6 @@ class BuildConfig:
             raise InvalidInput(f"build: expected 'recency' above 0 or none, got {self.recency}")
         if not 0 <= self.newcomers < 1:
             raise InvalidInput(f"build: expected 'newcomers' in [0, 1), got {self.newcomers}")
+        if not 0 < self.recall <= 1:
+            raise InvalidInput(f"build: expected 'recall' in (0, 1], got {self.recall}")
+        checked(self.kinds)

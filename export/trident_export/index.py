@@ -1,40 +1,32 @@
-"""The FAISS index over the item embeddings: exact for small catalogues, inverted lists for large ones.
+"""The FAISS index over the item embeddings: kind and settings are chosen by measurement against exact search.
 
-The FAISS id of an item is its row. Search settings are chosen by measurement against exact search.
+The FAISS id of an item is its row. Small catalogues are compared whole, which nothing beats.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import faiss
 import numpy as np
 
-from trident.contract import CANDIDATES_PER_USER, EMBEDDING_DIM, NO_ITEM
-from trident.errors import InvalidInput, ReleaseError
+from trident.contract import CANDIDATES_PER_USER, NO_ITEM
+from trident.search import parameters
+from trident_export.index_fill import Lists, filled
+from trident_export.index_keep import kept
+from trident_export.index_kinds import EXACT_BELOW, RECALL, Kind, checked, kinds_for
+from trident_export.index_sweep import Choice, Point, Sweep, one_thread
+from trident_export.index_truth import Embeddings, Truth, check
 
-EXACT_BELOW = 20_000  # items; up to here reading everything takes less than half a millisecond
-MOST_LISTS = 4096
-TRAINING_VECTORS_PER_LIST = 64
+__all__ = ["Embeddings", "SearchSettings", "Trial", "build_index", "one_thread", "search", "write_index"]
+
 QUERIES = 200  # measured at most
-CODES = ("SQ8", "SQfp16")  # the second, of twice the size, where 8 bits per number cannot reach the recall
-TIE = 1e-6  # similarities this close to the last exact one count as found
-BATCH = 1 << 17  # items that are embedded and added at once: 64 MB
-
-
-class Embeddings(Protocol):
-    """Item embeddings by row: an array (N, 128) float32, or something that makes the rows it is asked for."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: Any, /) -> np.ndarray:
-        """The embeddings of a slice or an array of rows: (m, 128) float32."""
+FILTERED = ("share", "recall", "p50_ms", "p99_ms")
 
 
 @dataclass(frozen=True)
@@ -42,41 +34,136 @@ class SearchSettings:
     """How the index was made, how to search it, and what that gives; this is `search` in the manifest."""
 
     factory: str  # FAISS index factory
-    nprobe: int  # inverted lists read per query; without meaning for a flat index
+    nprobe: int  # inverted lists read per query without a filter; without meaning for a flat index
     k: int
     recall: float  # of the exact k nearest, mean over the queries, without a filter
     p50_ms: float  # one query on one thread
     p99_ms: float
     queries: int
+    k_factor: float = 1.0  # times as many items are compared again as asked for; the index file has it too
+    widening: float = 1.0  # a filter that leaves 1 item in n has n^widening times as many lists read
+    filtered: tuple[dict[str, Any], ...] = ()  # what the settings give where a share of the items is allowed
+    frontier: tuple[dict[str, Any], ...] = ()  # every point that was measured
 
 
 def build_index(
     embeddings: Embeddings,
     queries: np.ndarray | None = None,
     *,
-    recall: float = 0.95,
+    recall: float = RECALL,
+    kinds: Sequence[str] = (),
     exact_below: int = EXACT_BELOW,
     seed: int = 0,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[faiss.Index, SearchSettings]:
     """Index `embeddings` (N, 128) float32 under inner product, with the cheapest settings that reach `recall`.
 
-    The embeddings go into the index in batches, each asked for once and dropped again. `queries` (Q, 128) float32 are
-    user embeddings to measure with; without them item embeddings stand in. Returns the index and its settings, whose
-    `recall` is below the target only when no settings reach it. Raises InvalidInput for an empty or ill-shaped array
-    and ReleaseError for NaN or infinite numbers.
+    The recall is reached without a filter and with filters that take 10 % and 70 % of the items. Every embedding is
+    asked for once or twice and dropped again. `queries` (Q, 128) float32 are user embeddings to measure with; without
+    them item embeddings stand in. `kinds`, names of FAISS's index factory, are all tried and the fastest is taken;
+    without them those that suit the number of items are tried until one reaches the recall. `say` is told what each
+    part gave and cost. Returns the index and its settings, whose `recall` is below the target only when no settings
+    reach it. Raises InvalidInput for an empty or ill-shaped array or an unknown kind, ReleaseError for NaN or infinite
+    numbers.
     """
-    _check("embeddings", embeddings[:1])
+    tried = checked(kinds) or kinds_for(len(embeddings), exact_below)
+    check("embeddings", embeddings[:1])
     rng = np.random.default_rng(seed)
     pool = embeddings if queries is None or not len(queries) else queries
     sample = np.ascontiguousarray(pool[rng.permutation(len(pool))[:QUERIES]])
-    _check("queries", sample)
-    for factory in _factories(len(embeddings), exact_below):
-        index, exact = _filled(factory, embeddings, sample, rng)
-        nprobe, reached = _cheapest(index, embeddings, sample, exact, recall)
-        if reached >= recall:
-            break
-    p50, p99 = _latency(index, sample, exact.shape[1], nprobe)
-    return index, SearchSettings(factory, nprobe, exact.shape[1], reached, p50, p99, len(sample))
+    check("queries", sample)
+    with kept(embeddings) as vectors:
+        trial = Trial.of(vectors, sample, recall, rng, say or (lambda line: None))
+        choices = []
+        for kind in tried:
+            choices.append(trial.choice(kind))
+            if not kinds and choices[-1].recall >= recall:
+                break
+    best = _cheapest(choices, recall)
+    return best.index.index, _described(best, [point for choice in choices for point in choice.points], trial.truth)
+
+
+@dataclass
+class Trial:
+    """Builds one kind of index after the other, and measures each against the same exact search."""
+
+    embeddings: Embeddings
+    truth: Truth
+    target: float  # recall
+    rng: np.random.Generator
+    say: Callable[[str], None]
+    lists: dict[tuple[int, bool], Lists] = field(default_factory=dict)  # the last ones: kinds may share them
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: Embeddings,
+        queries: np.ndarray,
+        target: float,
+        rng: np.random.Generator,
+        say: Callable[[str], None],
+    ) -> Trial:
+        """Find what exact search gives."""
+        with _told(say, f"exact search of {len(queries)} queries"):
+            truth = Truth.of(embeddings, queries, CANDIDATES_PER_USER, int(rng.integers(1 << 30)))
+        return cls(embeddings, truth, target, rng, say)
+
+    def choice(self, kind: Kind) -> Choice:
+        """Fill an index of a kind and find its cheapest settings."""
+        lists = self._lists_of(kind) if kind.lists else None
+        with _told(self.say, f"{kind.factory}: filling"):
+            index = filled(kind, self.embeddings, lists, self.rng)
+        with _told(self.say, f"{kind.factory}: measuring"):
+            sweep = Sweep(kind.factory, index, self.truth, self.embeddings)
+            best = _cheapest([sweep.choose(k_factor, self.target) for k_factor in kind.k_factors], self.target)
+        if isinstance(index, faiss.IndexRefine):
+            index.k_factor = best.k_factor
+        how = f"nprobe {best.index.nprobe}, k_factor {best.k_factor:g}, widening {best.index.widening:g}"
+        given = "; ".join(
+            f"{p.share:.0%} allowed: recall {p.recall:.4f}, p50 {p.p50_ms:.2f} ms, processor {p.cpu_ms:.2f} ms"
+            for p in best.given
+        )
+        self.say(f"{kind.factory}: {how}: {given}")
+        return replace(best, points=tuple(sweep.points))
+
+    def _lists_of(self, kind: Kind) -> Lists:
+        key = (kind.lists, kind.graph)
+        if key not in self.lists:
+            with _told(self.say, f"{kind.lists} lists"):
+                self.lists = {key: Lists.learned(self.embeddings, kind, self.rng)}
+        return self.lists[key]
+
+
+@contextmanager
+def _told(say: Callable[[str], None], what: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    say(f"{what}: {time.perf_counter() - started:.1f} s")
+
+
+def _cheapest(choices: Sequence[Choice], target: float) -> Choice:
+    """The fastest that reaches the target; where none does, the one that comes nearest."""
+    reached = [choice for choice in choices if choice.recall >= target]
+    if reached:
+        return min(reached, key=lambda choice: choice.cost)
+    return max(choices, key=lambda choice: (choice.recall, -choice.cost))
+
+
+def _described(best: Choice, points: Sequence[Point], truth: Truth) -> SearchSettings:
+    plain, *filtered = best.given
+    return SearchSettings(
+        plain.factory,
+        plain.nprobe,
+        truth.filters[0].rows.shape[1],
+        plain.recall,
+        plain.p50_ms,
+        plain.p99_ms,
+        len(truth.queries),
+        k_factor=best.k_factor,
+        widening=best.index.widening,
+        filtered=tuple({name: getattr(point, name) for name in FILTERED} for point in filtered),
+        frontier=tuple(asdict(point) for point in points),
+    )
 
 
 def search(
@@ -86,12 +173,8 @@ def search(
 
     Returns rows (Q, k) int64 with -1 pads and similarities (Q, k) float32 with NaN pads, nearest first.
     """
-    given: dict[str, Any] = {"sel": selector}
-    kind = faiss.SearchParameters
-    if hasattr(index, "nlist"):
-        kind, given["nprobe"] = faiss.SearchParametersIVF, min(nprobe, index.nlist)
-    parameters = kind(**given)
-    similarity, rows = index.search(np.ascontiguousarray(queries, np.float32), k, params=parameters)
+    given = parameters(index, nprobe, selector)
+    similarity, rows = index.search(np.ascontiguousarray(queries, np.float32), k, params=given)
     similarity[rows == NO_ITEM] = np.nan
     return rows, similarity
 
@@ -99,92 +182,3 @@ def search(
 def write_index(index: faiss.Index, path: Path) -> None:
     """Write the index; `trident.search.ItemIndex` maps it into memory."""
     faiss.write_index(index, str(path))
-
-
-def exact_similarity(embeddings: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
-    """Similarities of the k nearest items by comparing with all: (Q, k) float32, best first."""
-    similarity, _ = faiss.knn(queries, np.ascontiguousarray(embeddings), k, metric=faiss.METRIC_INNER_PRODUCT)
-    return similarity
-
-
-def nearest_of(parts: Sequence[np.ndarray], k: int) -> np.ndarray:
-    """Of similarities (Q, m) in several parts, the k largest: (Q, k) float32, best first."""
-    return -np.sort(-np.concatenate(parts, axis=1), axis=1)[:, :k]
-
-
-def measured_recall(rows: np.ndarray, embeddings: Embeddings, queries: np.ndarray, exact: np.ndarray) -> float:
-    """Share of the exact k nearest that `rows` (Q, k) contain; ties with the k-th count, duplicates do not."""
-    found = 0
-    for query, mine, best in zip(queries, rows, exact, strict=True):
-        unique = np.unique(mine[mine != NO_ITEM])
-        found += int((embeddings[unique] @ query >= best[-1] - TIE).sum())
-    return min(found / exact.size, 1.0)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Search as serving does: on one OpenMP thread."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
-
-
-def _factories(items: int, exact_below: int) -> list[str]:
-    if items < exact_below:
-        return ["Flat"]
-    lists = min(MOST_LISTS, round(4 * math.sqrt(items)))
-    coarse = f"IVF{lists}_HNSW32" if lists == MOST_LISTS else f"IVF{lists}"
-    return [f"{coarse},{codes}" for codes in CODES]
-
-
-def _filled(
-    factory: str, embeddings: Embeddings, queries: np.ndarray, rng: np.random.Generator
-) -> tuple[faiss.Index, np.ndarray]:
-    """A trained index with all items, and the similarities of the exact k nearest of `queries`: (Q, k), best first."""
-    index = faiss.index_factory(EMBEDDING_DIM, factory, faiss.METRIC_INNER_PRODUCT)
-    if not index.is_trained:
-        wanted = min(len(embeddings), TRAINING_VECTORS_PER_LIST * getattr(index, "nlist", 1))
-        index.train(np.ascontiguousarray(embeddings[np.sort(rng.permutation(len(embeddings))[:wanted])]))
-    k = min(CANDIDATES_PER_USER, len(embeddings))
-    exact = np.empty((len(queries), 0), np.float32)
-    for start in range(0, len(embeddings), BATCH):
-        batch = np.ascontiguousarray(embeddings[start : start + BATCH])
-        _check("embeddings", batch)
-        index.add(batch)
-        exact = nearest_of([exact, exact_similarity(batch, queries, min(k, len(batch)))], k)
-    return index, exact
-
-
-def _cheapest(
-    index: faiss.Index, embeddings: Embeddings, queries: np.ndarray, exact: np.ndarray, target: float
-) -> tuple[int, float]:
-    """The smallest nprobe, in steps of about a fifth, whose recall reaches the target, and that recall."""
-    lists, nprobe = getattr(index, "nlist", 1), 1
-    while True:
-        rows, _ = search(index, queries, exact.shape[1], nprobe=nprobe)
-        recall = measured_recall(rows, embeddings, queries, exact)
-        if recall >= target or nprobe >= lists:
-            return nprobe, recall
-        nprobe = min(lists, max(nprobe + 1, round(nprobe * 1.2)))
-
-
-def _latency(index: faiss.Index, queries: np.ndarray, k: int, nprobe: int) -> tuple[float, float]:
-    """Median and 99th percentile of single searches on one thread, milliseconds."""
-    taken = []
-    with one_thread():
-        for query in queries:
-            started = time.perf_counter()
-            search(index, query[None], k, nprobe=nprobe)
-            taken.append(1000 * (time.perf_counter() - started))
-    return round(float(np.percentile(taken, 50)), 3), round(float(np.percentile(taken, 99)), 3)
-
-
-def _check(name: str, array: np.ndarray) -> None:
-    if array.ndim != 2 or array.shape[1] != EMBEDDING_DIM or array.dtype != np.float32 or not len(array):
-        expected = f"[1 or more, {EMBEDDING_DIM}] float32"
-        raise InvalidInput(f"index: {name}: expected {expected}, got {list(array.shape)} {array.dtype}")
-    if not np.isfinite(array).all():
-        raise ReleaseError(f"index: {name} hold NaN or infinite numbers; the towers did not train well")

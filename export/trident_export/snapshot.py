@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +19,7 @@ from trident_export.features import default_user_row
 from trident_export.features.consumed import consumed
 from trident_export.ground import Ground
 from trident_export.index import SearchSettings, build_index, write_index
+from trident_export.index_kinds import RECALL
 from trident_export.learning import Ranker
 from trident_export.moments import Scene
 from trident_export.ranker import export_ranker
@@ -46,11 +48,22 @@ def users_at(ground: Ground, users: np.ndarray, time: int) -> Scene:
 
 
 def write_snapshot(
-    folder: Path, ground: Ground, catalogue: Catalogue, towers: Towers, users: Scene, moment: int, seed: int = 0
+    folder: Path,
+    ground: Ground,
+    catalogue: Catalogue,
+    towers: Towers,
+    users: Scene,
+    moment: int,
+    seed: int = 0,
+    recall: float = RECALL,
+    kinds: Sequence[str] = (),
 ) -> SearchSettings:
-    """Write `index.faiss`, `items/` as of `moment`, and `users/` with the rows of `users`; returns how to search."""
+    """Write `index.faiss`, `items/` as of `moment`, and `users/` with the rows of `users`; returns how to search.
+
+    `recall` and `kinds` are for `build_index`.
+    """
     items = ground.items.all_at(moment)
-    index, search = build_index(towers.items(items), embed(towers, users), seed=seed)
+    index, search = build_index(towers.items(items), embed(towers, users), recall=recall, kinds=kinds, seed=seed)
     write_index(index, folder / "index.faiss")
     who = _taken(ground.moments.known_users, users.requests.user)
     bought = Rules.read(folder / "rules.toml").consumed_events

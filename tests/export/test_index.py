@@ -6,7 +6,9 @@ import pytest
 
 from trident.errors import InvalidInput, ReleaseError
 from trident.search import ItemIndex
-from trident_export.index import build_index, exact_similarity, measured_recall, nearest_of, search, write_index
+from trident_export import index_truth
+from trident_export.index import build_index, search, write_index
+from trident_export.index_truth import Truth
 
 
 def unit(rows: int, seed: int) -> np.ndarray:
@@ -89,24 +91,32 @@ class Counting:
 def test_embeddings_that_come_in_batches_make_the_same_index(monkeypatch):
     embeddings, queries = unit(6_000, 1), unit(100, 2)
     whole, expected = build_index(embeddings, queries, exact_below=1_000)
-    monkeypatch.setattr("trident_export.index.BATCH", 700)
+    monkeypatch.setattr(index_truth, "BATCH", 700)
     index, settings = build_index(Counting(embeddings), queries, exact_below=1_000)
     assert (settings.nprobe, settings.recall) == (expected.nprobe, expected.recall)
     np.testing.assert_array_equal(search(index, queries, 50, nprobe=310)[0], search(whole, queries, 50, nprobe=310)[0])
 
 
-def test_a_flat_index_asks_for_no_row_more_often_than_its_recall_needs(monkeypatch):
-    monkeypatch.setattr("trident_export.index.BATCH", 256)
+def test_every_embedding_is_asked_for_once(monkeypatch):
+    monkeypatch.setattr(index_truth, "BATCH", 256)
     counting = Counting(unit(1_000, 1))
     build_index(counting, unit(1, 2))
-    assert counting.asked.max() <= 3  # the shape check, the index, and one query's recall
-    assert counting.asked.min() >= 1
+    assert counting.asked[0] == 2  # its shape is checked first
+    assert (counting.asked[1:] == 1).all()
 
 
-def test_the_exact_nearest_are_the_same_in_parts():
+def test_the_truth_is_the_same_in_parts_and_under_filters(monkeypatch):
     embeddings, queries = unit(900, 1), unit(5, 2)
-    parts = [exact_similarity(embeddings[a : a + 300], queries, 50) for a in (0, 300, 600)]
-    np.testing.assert_allclose(nearest_of(parts, 50), exact_similarity(embeddings, queries, 50), rtol=1e-6)
+    whole = Truth.of(embeddings, queries, 50)
+    monkeypatch.setattr(index_truth, "BATCH", 304)
+    parts = Truth.of(embeddings, queries, 50)
+    for one, other in zip(whole.filters, parts.filters, strict=True):
+        np.testing.assert_array_equal(one.rows, other.rows)
+        allowed = np.unpackbits(one.bitmap, count=900, bitorder="little").astype(bool)
+        assert allowed.sum() == one.count
+        nearest = np.argsort(-np.where(allowed, queries @ embeddings.T, -9), axis=1)[:, :50]
+        np.testing.assert_array_equal(one.rows, nearest)
+    assert [allowed.share for allowed in whole.filters] == [1.0, 0.9, 0.3]
 
 
 def test_one_item_is_a_catalogue():
@@ -117,10 +127,65 @@ def test_one_item_is_a_catalogue():
 
 def test_recall_counts_ties_and_no_duplicates():
     embeddings = np.ones((4, 128), np.float32)
-    exact = exact_similarity(embeddings, embeddings[:1], 2)
-    assert measured_recall(np.array([[3, 2]]), embeddings, embeddings[:1], exact) == 1.0
-    assert measured_recall(np.array([[3, 3]]), embeddings, embeddings[:1], exact) == 0.5
-    assert measured_recall(np.array([[3, -1]]), embeddings, embeddings[:1], exact) == 0.5
+    truth = Truth.of(embeddings, embeddings[:1], 2, shares=[1.0])
+    assert truth.found(0, 0, np.array([3, 2]), embeddings) == 2
+    assert truth.found(0, 0, np.array([3, 3]), embeddings) == 1
+    assert truth.found(0, 0, np.array([3, -1]), embeddings) == 1
+
+
+def test_the_recall_holds_under_filters(large):
+    embeddings, queries, index, settings = large
+    assert [given["share"] for given in settings.filtered] == [0.9, 0.3]
+    served, rng = ItemIndex(index, settings.nprobe, settings.widening), np.random.default_rng(8)
+    for share in (0.9, 0.3):
+        allowed, found = rng.random(len(embeddings)) < share, []
+        for query in queries:
+            best = np.argsort(-np.where(allowed, embeddings @ query, -9))[:500]
+            mine = served.search(query, 500, np.packbits(allowed, bitorder="little"), int(allowed.sum()))[0]
+            found.append(np.isin(best, mine).mean())
+        assert np.mean(found) > 0.94  # the filter is another one than that of the sweep
+
+
+def test_the_fastest_of_several_kinds_is_taken_and_all_points_are_kept():
+    embeddings, queries = unit(6_000, 1), unit(60, 2)
+    names = ("IVF64,Flat", "IVF64,SQ8", "IVF64,PQ32x4fs,Refine(SQ8)", "IVF64,RaBitQ,Refine(SQ8)")
+    told: list[str] = []
+    index, settings = build_index(embeddings, queries, kinds=names, say=told.append)
+    assert {point["factory"] for point in settings.frontier} == set(names)
+    assert {point["k_factor"] for point in settings.frontier if "Refine" in point["factory"]} == {2, 4, 8, 16}
+    assert settings.factory in names
+    assert min(settings.recall, *(given["recall"] for given in settings.filtered)) >= 0.95
+    assert sum("64 lists" in line for line in told) == 1  # shared by all kinds
+    assert index.ntotal == 6_000
+
+
+@pytest.mark.parametrize(
+    "factory", ["IVF64,Flat", "IVF64,SQ8", "IVF64,SQ4,Refine(SQ8)", "IVF64,PQ32x4fs,Refine(SQ8)", "IVF64,RaBitQ"]
+)
+def test_every_kind_is_served_from_its_file_with_all_allowed_items(factory, tmp_path):
+    embeddings, queries = unit(4_000, 1), unit(8, 2)
+    index, settings = build_index(embeddings, queries, kinds=[factory])
+    write_index(index, tmp_path / "index.faiss")
+    served = ItemIndex.open(tmp_path / "index.faiss", settings.nprobe, len(embeddings), settings.widening)
+    assert getattr(served.index, "k_factor", 1) == settings.k_factor
+    rng = np.random.default_rng(4)
+    for share in (1.0, 0.3, 0.1, 0.005):
+        allowed = rng.random(len(embeddings)) < share
+        bitmap, count = np.packbits(allowed, bitorder="little"), int(allowed.sum())
+        for query in queries:
+            rows, similarity = served.search(query, 500, bitmap, count)
+            wanted = min(500, count)
+            assert len(np.unique(rows[:wanted])) == wanted
+            assert allowed[rows[:wanted]].all()
+            assert (rows[wanted:] == -1).all()
+            assert (np.diff(similarity[:wanted]) <= 0).all()
+            if "Refine" in factory or "SQ8" in factory:
+                np.testing.assert_allclose(similarity[:wanted], served.similarity(query, rows[:wanted]), atol=1e-5)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(InvalidInput, match=r"expected Flat, IVF.*got 'HNSW32'"):
+        build_index(unit(10, 1), kinds=["HNSW32"])
 
 
 @pytest.mark.parametrize("wrong", [np.empty((0, 128), np.float32), np.ones((2, 64), np.float32), np.ones((2, 128))])

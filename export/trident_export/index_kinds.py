@@ -1,0 +1,61 @@
+"""Kinds of index by the names of FAISS's index factory, and which are tried for a catalogue of a size."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trident.errors import InvalidInput
+
+RECALL = 0.95  # of the exact nearest items, that the search has to find
+EXACT_BELOW = 20_000  # items; up to here reading everything takes less than half a millisecond
+MOST_LISTS = 16_384  # comparing a query with all of them takes 0.3 ms; a graph over clusters loses its way
+CODES = ("SQ8", "SQfp16")  # the second, of twice the size, where 8 bits per number cannot reach the recall
+K_FACTORS = (2.0, 4.0, 8.0, 16.0)
+NAME = re.compile(r"(?:Flat|IVF(?P<lists>\d+)(?P<graph>_HNSW32)?,(?P<codes>\w+)(?:,Refine\((?P<refine>\w+)\))?)")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of index."""
+
+    factory: str  # as FAISS names it
+    lists: int = 0  # inverted lists; 0: all items are compared
+    codes: str = "Flat"  # what the lists hold
+    refine: str = ""  # codes that are compared again
+
+    @classmethod
+    def of(cls, factory: str) -> Kind:
+        """Read a name such as `Flat`, `IVF4096_HNSW32,SQ8` or `IVF4096_HNSW32,PQ64x4fs,Refine(SQ8)`."""
+        found = NAME.fullmatch(factory)
+        if not found:
+            expected = "Flat, IVF<lists>[_HNSW32],<codes> or IVF<lists>[_HNSW32],<codes>,Refine(<codes>)"
+            raise InvalidInput(f"index: expected {expected}, got '{factory}'")
+        if not found["lists"]:
+            return cls(factory)
+        return cls(factory, int(found["lists"]), found["codes"], found["refine"] or "")
+
+    @property
+    def graph(self) -> bool:
+        """Whether a graph finds the lists."""
+        return "_HNSW32" in self.factory
+
+    @property
+    def k_factors(self) -> tuple[float, ...]:
+        """How many times as many items are refined as asked for."""
+        return K_FACTORS if self.refine else (1.0,)
+
+
+def kinds_for(items: int, exact_below: int = EXACT_BELOW) -> list[Kind]:
+    """What is tried for so many items, one after the other until one reaches the recall."""
+    if items < exact_below:
+        return [Kind.of("Flat")]
+    lists = min(MOST_LISTS, round(4 * math.sqrt(items)))
+    return [Kind.of(f"IVF{lists},{codes}") for codes in CODES]
+
+
+def checked(factories: Sequence[str]) -> list[Kind]:
+    """The kinds of those names; raise InvalidInput for a name that is none."""
+    return [Kind.of(factory) for factory in factories]
