@@ -13,6 +13,7 @@ PROVIDERS = {
     "faiss": "faiss-cpu",
     "google": "tritonclient",
     "grpc": "tritonclient",
+    "hdrh": "hdrhistogram",
     "ibis": "ibis-framework",
     "pytriton": "nvidia-pytriton",
 }

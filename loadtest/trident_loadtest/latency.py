@@ -37,9 +37,9 @@ def run(repository: Path) -> tuple[Measurement, dict[str, StageTime]]:
         requests = Path(folder) / "requests.json"
         write_requests(requests, known_users(repository))
         with serving(repository) as server:
-            before = stage_times(server.http)
-            measured = measure(program, server.grpc, concurrency=CLIENTS, input_file=requests)
-            after = stage_times(server.http)
+            before = stage_times(server.http, server.key)
+            measured = measure(program, server.grpc, concurrency=CLIENTS, input_file=requests, key=server.key)
+            after = stage_times(server.http, server.key)
     return measured, {model: after[model] - before[model] for model in after}
 
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trident.errors import SetupError, Unavailable
+from trident.serving.control_key import grpc_headers, http_headers
+from trident_loadtest.request_profile import ProfileRequest
 
 WHEEL = "tritonclient==2.51.0"
 """The last release whose wheel holds the real program."""
@@ -113,11 +117,12 @@ class Measurement:
 
 def measure(
     program: Path, address: str, *, model: str = "recommend", protocol: str = "grpc", concurrency: int = 1,
-    window_ms: int = 5000, stability: int = 30, input_file: Path | None = None,
+    window_ms: int = 5000, stability: int = 30, input_file: Path | None = None, key: str = "",
 ) -> Measurement:  # fmt: skip
     """Run closed-loop load on `model` at `address` ("host:port") until it is stable, and return what was measured.
 
     `stability` is the allowed spread of the last windows in percent. `input_file` is perf_analyzer's JSON of requests.
+    `key` lets it ask for the model's config and statistics.
     Raises Unavailable when it ends without a measurement.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -126,6 +131,8 @@ def measure(
             str(program), "-m", model, "-u", address, "-i", protocol, "--concurrency-range", str(concurrency),
             "-p", str(window_ms), "-s", str(stability), "-r", "20", "-f", str(report),
         ]  # fmt: skip
+        for name, value in (grpc_headers(key) if protocol == "grpc" else http_headers(key)).items():
+            command += ["-H", f"{name}:{value}"]
         if input_file is not None:
             command += ["--input-data", str(input_file)]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"})
@@ -133,6 +140,28 @@ def measure(
             text = " ".join((done.stderr or done.stdout).split())
             raise Unavailable(f"perf_analyzer measured nothing at {address}: {text[-500:]}")
         return parse_report(report)
+
+
+def write_input(path: Path, requests: Sequence[ProfileRequest], now: float) -> None:
+    """Write perf_analyzer's file of the requests of a profile, sent at about unix second `now`.
+
+    It wants the same tensors in each, so those that a request leaves out get the values that mean the same.
+    """
+    steps = [_tensors(request, now) for request in requests]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"data": steps}))
+
+
+def _tensors(request: ProfileRequest, now: float) -> dict[str, dict[str, list]]:
+    values = {
+        "user_id": request.user_id,
+        "device": request.device,
+        "region": request.region,
+        "timestamp": int(now) - request.ago if request.ago else 0,
+        "limit": request.limit,
+        "record": request.record,
+    }
+    return {name: {"content": [value], "shape": [1, 1]} for name, value in values.items()}
 
 
 def parse_report(path: Path) -> Measurement:
