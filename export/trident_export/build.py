@@ -22,7 +22,9 @@ from trident_export.data.report import ValidationReport
 from trident_export.data.validate import validate
 from trident_export.evaluate import Evaluation, evaluate
 from trident_export.ground import Ground, lay_ground
+from trident_export.index import one_thread
 from trident_export.learning import Ranker, fit_ranker, fit_towers, refit_towers
+from trident_export.publishing.golden import write_golden
 from trident_export.release_page import PAGE, release_page
 from trident_export.snapshot import manifest_of, users_at, write_models, write_snapshot
 from trident_export.towers import Towers
@@ -82,7 +84,9 @@ def build(
         with clock.step("release"):
             metrics = measured(first, ranker, evaluation, parity)
             (draft / PAGE).write_text(release_page(metrics, ground.windows.as_dict()), "utf-8")
-            manifest = write_manifest(draft, write_present(draft, source, quality, ground, towers, metrics, config))
+            write_manifest(draft, write_present(draft, source, quality, ground, towers, metrics, config))
+            with one_thread():  # which is what the search sets
+                manifest = write_golden(draft)
             Release.open(draft).verify()
     return BuildReport(Path(out), manifest, quality, evaluation, clock.seconds)
 
@@ -144,6 +148,8 @@ def write_present(
     """Write index, items and users as of the end of the data; returns the manifest, yet without fingerprints."""
     end, moments = ground.windows.end, ground.moments
     everyone = users_at(ground, np.arange(len(moments.known_users)), end)
-    search = write_snapshot(folder, ground, moments.catalogue, towers, everyone, end, config.seed)
+    search = write_snapshot(
+        folder, ground, moments.catalogue, towers, everyone, end, config.seed, config.recall, config.kinds
+    )
     data = {"source": source.about, "quality": quality.summary(), "windows": ground.windows.as_dict()}
     return replace(manifest_of(ground, towers, search, end, len(everyone)), data=data, metrics=metrics)

@@ -6,6 +6,7 @@ import typer
 
 from trident_export import build_commands, features_commands, feedback_commands
 from trident_export.data import commands as data_commands
+from trident_export.publishing import canary_commands
 from trident_export.publishing import commands as publishing_commands
 
 
@@ -16,3 +17,4 @@ def register(app: typer.Typer) -> None:
     build_commands.register(app)
     features_commands.register(app)
     publishing_commands.register(app)
+    canary_commands.register(app)

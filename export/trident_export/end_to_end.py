@@ -8,7 +8,7 @@ before stands in for what he was shown, so that it is left out as it is for all 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from trident.pipeline import Pipeline
 from trident.release import MANIFEST
 from trident.requests import Tensors
 from trident.safety import Safety
-from trident.state.feast import FeastUser
-from trident.state.impressions import Logged
 from trident.state.layout import UserRow
 from trident.state.store import UserState
+from trident_export.bystanders import Bystanders
 from trident_export.catalogue import Catalogue
 from trident_export.event_log import Requests
 from trident_export.ground import Ground
@@ -37,41 +36,6 @@ RULES_OFF, RULES_ON = "end to end, rules off", "end to end, rules on"
 NEUTRAL_RULES = Path(__file__).parent / "neutral_rules.toml"
 MODELS = ("user_tower", "ranker")
 TENURE = place("user_tenure_days")
-
-
-@dataclass(frozen=True)
-class Bystanders:
-    """Users of fixed state by id, in place of those in Redis; nobody learns what they are shown."""
-
-    states: Mapping[str, UserState]
-
-    def read(
-        self, users: Sequence[str], now: Sequence[int], window: int, requests: Sequence[str] | None = None
-    ) -> list[UserState]:
-        """The state of each user, whatever the time."""
-        return [self.states.get(user, UserState()) for user in users]
-
-    def cache_embeddings(
-        self, users: Sequence[str], histories: Sequence[Sequence[bytes]], embeddings: np.ndarray
-    ) -> None:
-        """Keep nothing."""
-
-    def keep_found(self, users: Sequence[str], found: Sequence[FeastUser], now: Sequence[int]) -> list[UserState]:
-        """Keep nothing."""
-        return self.read(users, now, 0)
-
-    def record_shown(
-        self,
-        shown: Sequence[tuple[str, int, Sequence[bytes]]],
-        window: int,
-        most: int,
-        requests: Sequence[str] | None = None,
-        logged: Sequence[Logged] = (),
-    ) -> None:
-        """Keep nothing."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,9 @@ class Offline:
             default_user_row(release.vocabulary),
             ItemClock(np.array([release.manifest.as_of]), items[None]),
             OnnxModel.of(USER_TOWER, repository / USER_TOWER.name / str(number) / "model.onnx"),
-            ItemIndex.open(
+            ItemIndex.served(
                 repository / CANDIDATES.name / str(number) / "index.faiss",
-                int(release.manifest.search["nprobe"]),
+                release.manifest.search,
                 release.manifest.items,
             ),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -18,6 +18,7 @@ from trident.release import MANIFEST, Manifest, fingerprints
 from trident.rules import DEFAULT_RULES, Rules
 from trident.users import Consumed, write_users
 from trident_export.catalogue import Catalogue, Users
+from trident_export.parts import PARTS, seal
 
 
 @contextmanager
@@ -110,7 +111,6 @@ def write_rules(folder: Path, rules: Path | None) -> None:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Write the manifest of a folder that is otherwise complete, with the fingerprints of its files."""
-    sealed = Manifest(**{**vars(manifest), "files": fingerprints(folder)})
-    sealed.write(folder / MANIFEST)
-    return sealed
+    """Write `parts.json` and the manifest, with all fingerprints, of a folder that is otherwise complete."""
+    (folder / PARTS).unlink(missing_ok=True)
+    return seal(folder, replace(manifest, files=fingerprints(folder)))

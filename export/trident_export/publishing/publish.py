@@ -1,236 +1,168 @@
 """Publishing: a release folder becomes version N of every model, and the ensemble points to it last.
 
-Everything is prepared beside the repository on the same file system and checked before a loader sees it; then folders
-are renamed into place, the leaves are loaded, and replacing the ensemble's config is the flip. Whatever fails before
-that is undone, and the release that served goes on serving.
+Everything is prepared beside the repository on the same file system and checked before a loader of the server sees it;
+then folders are renamed into place, the leaves are loaded, and replacing the ensemble's config is the flip, after which
+the server itself has to answer. Whatever fails is undone, and the release that served goes on serving.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from trident import model_config
-from trident.contract import LEAVES, MODELS, RECOMMEND, USER_ENCODER, ModelContract
-from trident.errors import ReleaseError, Unavailable
-from trident.locations import model_repository
-from trident.release import MANIFEST, Manifest, Release
+from trident.contract import LEAVES, RECOMMEND
+from trident.errors import ReleaseError
+from trident.release import Release
 from trident.repository import numbers_in_use, serving_release
-from trident.settings import REDIS
-from trident.state.feast import require_user
-from trident.state.forget import forget_users
-from trident.state.load import load_users
 from trident.users import UserRows
-from trident_export.publishing.control import Control
-from trident_export.publishing.trial import trial
+from trident_export.publishing import canary, history, places, pointer, probe, retention, staging, user_rows
+from trident_export.publishing.journal import DRY_RUN, PUBLISH, Journal
+from trident_export.publishing.lock import locked
+from trident_export.publishing.recovery import finish, recover, undo
+from trident_export.publishing.server import Server
+from trident_export.publishing.trial import Check, Limits, examine
 
-SMALL = 1 << 20  # bytes
+__all__ = ["Options", "Server", "publish"]
 
 
 @dataclass(frozen=True)
-class Server:
-    """A running server that serves the repository, the Redis that it asks, and where its user rows come from."""
+class Options:
+    """How far a publish goes, and what is asked of the release.
 
-    control: Control
-    redis_url: str
-    feature_source: str = REDIS
+    `override` is the reason for publishing although a quality gate fails, "" for none.
+    """
+
+    act: str = PUBLISH  # or HOLD: all but the flip, or DRY_RUN: all but the flip, and everything is undone
+    override: str = ""
+    gates: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
 
-def publish(release_folder: Path, repository: Path, server: Server | None = None) -> int:
+def publish(
+    release_folder: Path,
+    repository: Path,
+    server: Server | None = None,
+    options: Options | None = None,
+    on_checks: Callable[[list[Check]], object] | None = None,
+) -> int:
     """Put a release into `repository` and return its number; `server` is flipped as well when one is running.
 
-    The release that served before is kept, to go back to. Raises ReleaseError, or Unavailable when the server does not
-    answer; then nothing has changed.
+    The release that served before is kept, to go back to. `on_checks` is told how the quality gates went. Raises
+    ReleaseError that says which check failed, or Unavailable when the server does not answer; then nothing has changed.
     """
+    options = options or Options()
     release = Release.open(release_folder)
-    release.verify()
-    trial(release_folder)
-    if server:
-        _require_rows(release, server.feature_source)
-    with _locked(repository), _staging(repository) as staging:
+    with locked(repository), staging.disk_errors(repository):
+        places.require_one_file_system(repository)
+        recover(repository, server)
+        canary.require_none(repository, server)
         before = serving_release(repository)
         if server and before is not None:
             server.control.require(RECOMMEND.name, before)
-        number = max(numbers_in_use(repository), default=0) + 1
-        _remove_all_but(repository, _with_predecessor(repository, before))
-        for contract in MODELS:
-            _stage(contract, release, staging / contract.name / str(number), number)
-        with _undone_by_an_error(repository, number, server):
-            _flip(repository, staging, number, server)
-        back = before if before is not None and _schema(repository, before) else number  # not to another format
-        _forget_pruned(repository, {back, number}, server)
+        number = history.next_number(repository)
+        journal = Journal.begin(repository, options.act, number, before, source=release.folder.resolve().name)
+        try:
+            staging.empty(repository)
+            _prepare(release, journal, server, options, on_checks)
+            _bring(journal, server)
+            if options.act == PUBLISH:
+                _flip(journal, server)
+            if options.act != DRY_RUN:
+                journal.step("record")
+                history.record(repository, journal.intent)
+        except BaseException:
+            undo(journal, server)
+            raise
+        if options.act == DRY_RUN:
+            undo(journal, server)
+        else:
+            finish(journal, server)
+            canary.install_router(repository, server)
     return number
 
 
-def _require_rows(release: Release, source: str) -> None:
-    """Raise Unavailable unless the rows of this release are where a server that has them from Feast will look."""
-    users = UserRows.open(release.folder / "users")
-    try:
-        if len(users):
-            require_user(source, release.manifest.feature_schema, users.ids[len(users) - 1].decode())
-    except Unavailable as problem:
-        how = "`trident features export`, `feast apply` and `feast materialize` come first"
-        raise Unavailable(f"{problem}: {how}") from None
+def _prepare(
+    release: Release, journal: Journal, server: Server | None, options: Options, on_checks: Callable | None
+) -> None:
+    """Copy and check the release, and lay out its version folders, all of it beside the repository."""
+    repository, intent = journal.repository, journal.intent
+    journal.step("copy")
+    copied = staging.copy(release.folder, repository)
+    journal.step("digests")
+    copied.verify()
+    journal.step("examine")
+    if server and not server.rows_in_redis:
+        user_rows.require_in_feast(copied.folder, copied.manifest.feature_schema, server)
+    against = None if intent.before is None else (repository.resolve(), intent.before)
+    checks = examine(copied.folder, against, options.gates, options.limits)
+    if on_checks:
+        on_checks(checks)
+    _require_passed(checks, options.override)
+    journal.note(schema=copied.manifest.feature_schema, checks=checks, override=options.override)
+    journal.step("arrange")
+    staging.arrange(copied, repository, intent.release)
+    journal.step("sync")
+    staging.sync(repository)
 
 
-@contextmanager
-def _locked(repository: Path) -> Iterator[None]:
-    """Hold the only right to publish into `repository`, which is made when it is not there."""
-    repository.mkdir(parents=True, exist_ok=True)
-    handle = os.open(repository, os.O_RDONLY)
-    try:
-        _take_lock(handle, repository)
-        yield
-    finally:
-        os.close(handle)
-        with suppress(OSError):
-            repository.rmdir()  # when it is still empty
-
-
-def _take_lock(handle: int, repository: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+def _require_passed(checks: list[Check], override: str) -> None:
+    failed = [check for check in checks if not check["passed"]]
+    if failed and not override:
         raise ReleaseError(
-            f"another publish into '{repository.name}' is under way; try again when it is done"
-        ) from None
+            "; ".join(_words(check) for check in failed)
+            + ': not published; with `--force --reason "..."` it is, and the reason is recorded'
+        )
 
 
-@contextmanager
-def _staging(repository: Path) -> Iterator[Path]:
-    """An empty folder beside the repository; what a killed publish left in it is removed."""
-    staging = _staging_folder(repository)
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+def _words(check: Check) -> str:
+    running = "" if check["running"] is None else f" (the serving release: {check['running']})"
+    return f"quality gate {check['name']}: expected {check['limit']}, got {check['got']}{running}"
 
 
-def _staging_folder(repository: Path) -> Path:
-    return repository.parent / f".{repository.name}.staging"
-
-
-def _with_predecessor(repository: Path, serving: int | None) -> set[int]:
-    """The serving release and the newest one before it."""
-    if serving is None:
-        return set()
-    return {serving, max((n for n in numbers_in_use(repository) if n < serving), default=serving)}
-
-
-def _remove_all_but(repository: Path, kept: set[int]) -> None:
-    """Remove every other version folder: a newer one left by a killed publish would push the serving one out."""
-    for number in numbers_in_use(repository) - kept:
-        for contract in MODELS:
-            shutil.rmtree(repository / contract.name / str(number), ignore_errors=True)
-
-
-def _stage(contract: ModelContract, release: Release, target: Path, number: int) -> None:
-    target.mkdir(parents=True)
-    code = model_repository() / contract.name / "1" / "model.py"
-    if code.is_file():
-        shutil.copyfile(code, target / "model.py")
-        # A file where Python would put its cache: a folder that changes makes Triton load the version again.
-        (target / "__pycache__").touch()
-    for here, there in contract.files.items():
-        if here == MANIFEST:
-            release.manifest.numbered(number).write(target / MANIFEST)
-        elif here.endswith("/"):
-            _link_folder(release.folder / there, target / here)
-        else:
-            _link(release.folder / there, target / here)
-
-
-def _link_folder(source: Path, target: Path) -> None:
-    target.mkdir()
-    for path in source.iterdir():
-        _link(path, target / path.name)
-
-
-def _link(source: Path, target: Path) -> None:
-    """A hard link for what is large, so that all models map the same pages; a copy for what somebody may edit."""
-    target.parent.mkdir(exist_ok=True)
-    if source.stat().st_size < SMALL:
-        shutil.copyfile(source, target)
+def _bring(journal: Journal, server: Server | None) -> None:
+    """Put the version folders into place and have the server load the leaves."""
+    repository, number = journal.repository, journal.intent.release
+    journal.step("put away")
+    staging.move_out(repository, numbers_in_use(repository) - _kept_loaded(journal), staging.AWAY)
+    journal.step("place")
+    pointer.place(repository, number)
+    if not server:
         return
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
+    journal.step("load leaves")
+    server.control.load([leaf.name for leaf in LEAVES], number)
+    journal.step("load users")
+    if server.rows_in_redis and journal.intent.act != DRY_RUN:
+        journal.note(rows=user_rows.held(server))
+        user_rows.bring(repository, number, server)
 
 
-def _flip(repository: Path, staging: Path, number: int, server: Server | None) -> None:
-    for contract in MODELS:
-        (repository / contract.name).mkdir(exist_ok=True)
-        if contract is not RECOMMEND:
-            _write_config(contract, repository, number)
-        (staging / contract.name / str(number)).rename(repository / contract.name / str(number))
+def _kept_loaded(journal: Journal) -> set[int]:
+    """What stays in the repository beside the new release from the start.
+
+    What the flip would make superfluous goes before the leaves are loaded: one load lets go of it and takes the new
+    one, while a second load would have Triton start the new one's processes again.
+    """
+    before = journal.intent.before
+    if journal.intent.act == PUBLISH and before is not None:
+        return {before}
+    return retention.kept(journal.repository)
+
+
+def _flip(journal: Journal, server: Server | None) -> None:
+    """Move the pointer, and see that the server answers with what it points to."""
+    repository, number = journal.repository, journal.intent.release
+    journal.step("flip")
+    pointer.point(repository, number)
     if server:
-        server.control.load([leaf.name for leaf in LEAVES], number)
-        if server.feature_source == REDIS:
-            load_users(repository, server.redis_url, number)
-    _write_config(RECOMMEND, repository, number)
-    if server:
+        journal.step("load ensemble")
         server.control.load([RECOMMEND.name], number)
+        journal.step("verify")
+        probe.verify(server.control.url, number, known_users(repository, number))
 
 
-def _write_config(contract: ModelContract, repository: Path, number: int) -> None:
-    """Write a config only when it differs: a changed file makes Triton load all versions again."""
-    path, text = _config(contract, repository), model_config.text(contract, number)
-    if not path.is_file() or path.read_text("utf-8") != text:
-        _replace(path, text, _staging_folder(repository))
-
-
-def _config(contract: ModelContract, repository: Path) -> Path:
-    return repository / contract.name / "config.pbtxt"
-
-
-def _replace(path: Path, text: str, staging: Path) -> None:
-    """Give a file a new content in one step."""
-    draft = staging / f"{path.parent.name}.pbtxt"
-    draft.write_text(text, "utf-8")
-    draft.replace(path)
-
-
-@contextmanager
-def _undone_by_an_error(repository: Path, number: int, server: Server | None) -> Iterator[None]:
-    """After an error: the configs as they were, version `number` gone, and the server told to look again."""
-    configs = {contract.name: _config(contract, repository) for contract in MODELS}
-    before = {name: path.read_text("utf-8") for name, path in configs.items() if path.is_file()}
-    try:
-        yield
-    except BaseException:
-        for name, path in configs.items():
-            if name not in before:
-                path.unlink(missing_ok=True)
-            elif path.read_text("utf-8") != before[name]:
-                _replace(path, before[name], _staging_folder(repository))
-            shutil.rmtree(path.parent / str(number), ignore_errors=True)
-            with suppress(OSError):
-                path.parent.rmdir()  # when it was made for this release
-        if server:
-            server.control.restore(list(before))
-        raise
-
-
-def _forget_pruned(repository: Path, kept: set[int], server: Server | None) -> None:
-    """Remove the releases that nothing goes back to, and the user rows that only they could read."""
-    schemas = {n: _schema(repository, n) for n in numbers_in_use(repository)}
-    _remove_all_but(repository, kept)
-    for schema in {s for n, s in schemas.items() if n not in kept} - {schemas[n] for n in kept if n in schemas}:
-        if server and schema:
-            forget_users(server.redis_url, schema)
-
-
-def _schema(repository: Path, number: int) -> str:
-    """The feature schema of a release, "" when its folder is not whole."""
-    try:
-        return Manifest.read(repository / USER_ENCODER.name / str(number) / MANIFEST).feature_schema
-    except ReleaseError:
-        return ""
+def known_users(repository: Path, number: int) -> list[str]:
+    """A user whom the release knows, when it knows any."""
+    ids = UserRows.open(repository / "user_encoder" / str(number) / "users").ids
+    return [ids[len(ids) - 1].decode()] if len(ids) else []
