@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
-from trident.contract import FEEDBACK, RECOMMEND, ModelContract
-from trident_client.base import DEADLINE_S, RecommenderBase, Values, new_id
-from trident_client.codec import Output, Tensors, decode, decode_entries
+from trident.contract import FEEDBACK, RECOMMEND_AB
+from trident_client.arms import REFRESH_S, SAID, left
+from trident_client.base import DEADLINE_S, Call, RecommenderBase, Values, new_id
+from trident_client.codec import Output, Outputs, Tensors, decode, decode_entries
 from trident_client.errors import InvalidRequest, RecommenderError
 from trident_client.events import Event
 from trident_client.replicas import Replicas, addresses
@@ -21,8 +23,8 @@ T = TypeVar("T")
 class AsyncTransport(Protocol):
     """One replica."""
 
-    async def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
-        """Ask `model`; `request` is the id of the request, the same in every attempt."""
+    async def infer(self, model: str, tensors: Tensors, seconds: float, request: str, outputs: Outputs = ()) -> Output:
+        """Ask `model` for `outputs`, by default all; `request` is the request's id, the same in every attempt."""
 
     async def ready(self, seconds: float) -> bool:
         """Say whether `recommend` is ready."""
@@ -69,7 +71,7 @@ class _Async(RecommenderBase[AsyncTransport]):
             device=device, region=region, timestamp=timestamp, limit=limit, record=record,
         )  # fmt: skip
         try:
-            return await self._send(RECOMMEND, call.tensors, call.deadline, partial(decode, users=call.users), call.id)
+            return await self._send(partial(self._recommended, call), call.deadline)
         except InvalidRequest:
             raise
         except RecommenderError as error:
@@ -96,18 +98,35 @@ class _Async(RecommenderBase[AsyncTransport]):
         """Tell many events; see Recommender.feedback_many."""
         entries: list[str] = []
         for tensors, count, seconds in self._parts(events, deadline):
-            entries += await self._send(FEEDBACK, tensors, seconds, partial(decode_entries, events=count), new_id())
+            entries += await self._send(partial(self._told, tensors, count, new_id()), seconds)
         return entries
 
-    async def _send(
-        self, model: ModelContract, tensors: Tensors, deadline: float, read: Callable[[Output], T], request: str
-    ) -> T:
+    async def _send(self, ask: Callable[[AsyncTransport, float], Awaitable[T]], deadline: float) -> T:
         """Ask the replicas in turn until one gives an answer that can be read; raise what the last one said."""
         attempts = self._replicas.attempts(deadline)
         for replica, transport, seconds in attempts:
             with attempts.trying(replica):
-                return read(await transport.infer(model.name, tensors, seconds, request))
+                return await ask(transport, seconds)
         raise attempts.error
+
+    async def _recommended(self, call: Call, transport: AsyncTransport, seconds: float) -> list[Recommendation]:
+        """Ask the arm of the users on one replica, and `recommend` where that fails; read the experiment when due."""
+        end = time.monotonic() + seconds
+        if self._arms.due():
+            with self._arms.reading():
+                said = await transport.infer(RECOMMEND_AB.name, [], self._arms.seconds(seconds), new_id(), SAID)
+                self._arms.read(said)
+        *firsts, last = self._arms.models(call.users)
+        for model in firsts:
+            with self._arms.trying():
+                return decode(await transport.infer(model.name, call.tensors, left(end), call.id), call.users)
+        return decode(await transport.infer(last.name, call.tensors, left(end), call.id), call.users)
+
+    async def _told(
+        self, tensors: Tensors, count: int, request: str, transport: AsyncTransport, seconds: float
+    ) -> list[str]:
+        """Tell one replica of `count` events."""
+        return decode_entries(await transport.infer(FEEDBACK.name, tensors, seconds, request), count)
 
     async def ready(self) -> bool:
         """Say whether a replica is ready to answer; never raises."""
@@ -133,19 +152,31 @@ class AsyncRecommender(_Async):
     """Asks Trident over gRPC from one event loop; see Recommender for the arguments."""
 
     def __init__(
-        self, urls: str | Sequence[str], *, deadline: float = DEADLINE_S, fallback: Sequence[str] | None = None
+        self,
+        urls: str | Sequence[str],
+        *,
+        deadline: float = DEADLINE_S,
+        fallback: Sequence[str] | None = None,
+        canary_refresh: float | None = REFRESH_S,
     ) -> None:
         from trident_client.grpc_transport import AsyncGrpcTransport
 
-        super().__init__(Replicas([AsyncGrpcTransport(url) for url in addresses(urls)]), deadline, fallback)
+        transports = [AsyncGrpcTransport(url) for url in addresses(urls)]
+        super().__init__(Replicas(transports), deadline, fallback, canary_refresh)
 
 
 class AsyncHttpRecommender(_Async):
     """Asks Trident over HTTP from one event loop; see Recommender for the arguments."""
 
     def __init__(
-        self, urls: str | Sequence[str], *, deadline: float = DEADLINE_S, fallback: Sequence[str] | None = None
+        self,
+        urls: str | Sequence[str],
+        *,
+        deadline: float = DEADLINE_S,
+        fallback: Sequence[str] | None = None,
+        canary_refresh: float | None = REFRESH_S,
     ) -> None:
         from trident_client.http_transport import AsyncHttpTransport
 
-        super().__init__(Replicas([AsyncHttpTransport(url) for url in addresses(urls)]), deadline, fallback)
+        transports = [AsyncHttpTransport(url) for url in addresses(urls)]
+        super().__init__(Replicas(transports), deadline, fallback, canary_refresh)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from trident.contract import DEFAULT_LIMIT, ID, MAX_USERS
+from trident_client.arms import Arms
 from trident_client.codec import Tensors, encode, encode_events
 from trident_client.errors import InvalidRequest, RecommenderError
 from trident_client.events import Event
@@ -38,10 +39,17 @@ class Call:
 class RecommenderBase(Generic[T]):
     """Holds the replicas, the deadline and the fallback list."""
 
-    def __init__(self, replicas: Replicas[T], deadline: float, fallback: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        replicas: Replicas[T],
+        deadline: float,
+        fallback: Sequence[str] | None,
+        canary_refresh: float | None = None,
+    ) -> None:
         self._replicas = replicas
         self._deadline = _seconds(deadline)
         self._fallback = None if fallback is None else tuple(fallback)
+        self._arms = Arms(canary_refresh)
         self._closed = False
 
     def _call(self, users: Sequence[str], deadline: float | None, request_id: str | None, **options: object) -> Call:

@@ -33,6 +33,9 @@ Tensors = list[tuple[TensorSpec, np.ndarray]]
 Output = Callable[[str], "np.ndarray | None"]
 """Gives an output tensor by name, None when the answer lacks it."""
 
+Outputs = Sequence[str]
+"""Names of the outputs that are wanted, empty for all."""
+
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "BYTES": (str,),
     "BOOL": (bool, np.bool_),
@@ -83,6 +86,11 @@ def infer_inputs(kind: Callable[[str, list[int], str], Kind], tensors: Tensors) 
     for made, (_, array) in zip(inputs, tensors, strict=True):
         made.set_data_from_numpy(array)
     return inputs
+
+
+def wanted_outputs(kind: Callable[[str], Kind], names: Outputs) -> list[Kind] | None:
+    """The names as objects of `kind`: the InferRequestedOutput of tritonclient.grpc or of tritonclient.http."""
+    return [kind(name) for name in names] or None
 
 
 def _tensor(spec: TensorSpec, value: object, rows: int, model: str) -> np.ndarray:

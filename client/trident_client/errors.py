@@ -4,6 +4,7 @@ RecommenderError        base; a TridentError, so its text is safe to show
 ├── InvalidRequest      the request is not what the contract allows (also an InvalidInput)
 ├── DeadlineExceeded    no answer came in time (also an Unavailable)
 ├── Unreachable         nothing answers at the address, or it takes no work now (also an Unavailable)
+│   └── NotServed       what answers has no such model, or no longer
 └── ServerError         the server answered that it failed, or its answer cannot be read
 """
 
@@ -30,6 +31,10 @@ class Unreachable(RecommenderError, Unavailable):
     """Nothing answers at the address, or what answers takes no work now."""
 
 
+class NotServed(Unreachable):
+    """The server does not have the model, or takes no more requests for it."""
+
+
 class ServerError(RecommenderError):
     """The server answered that it failed, or sent an answer that cannot be read."""
 
@@ -44,15 +49,17 @@ _KINDS: dict[str, type[RecommenderError]] = {
     "502": Unreachable,
     "503": Unreachable,
 }
-_STOPPING = "has no available versions"  # what a server says that takes no new requests as it ends
+_NOT_SERVED = ("Request for unknown model", "has no available versions")
+"""What Triton says of a model that it does not have, or that it is about to unload."""
+
 _TRACEBACK = re.compile(r"\s*(\n\s*At:\n|Traceback \(most recent call last\))", re.DOTALL)
 
 
 def error_of(status: str | None, message: str | None, url: str, seconds: float) -> RecommenderError:
     """Turn a gRPC status ("StatusCode.INTERNAL") or an HTTP one ("500") and the server's text into an error of ours."""
     kind = _KINDS.get((status or "").removeprefix("StatusCode."), ServerError)
-    if _STOPPING in (message or ""):
-        kind = Unreachable
+    if any(sign in (message or "") for sign in _NOT_SERVED):
+        kind = NotServed
     if kind is DeadlineExceeded:
         return too_late(url, seconds)
     text = " ".join(_TRACEBACK.split(message or "no reason given", maxsplit=1)[0].split())
@@ -61,4 +68,4 @@ def error_of(status: str | None, message: str | None, url: str, seconds: float) 
 
 def too_late(url: str, seconds: float) -> DeadlineExceeded:
     """Say that `url` was silent for `seconds`."""
-    return DeadlineExceeded(f"{url}: no answer within {seconds:.3g} s")
+    return DeadlineExceeded(f"{url}: no answer within {seconds:.2g} s")

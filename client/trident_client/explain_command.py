@@ -59,7 +59,7 @@ def explain(
             typer.echo(json.dumps(found.as_dict())) if as_json else text.print_why_not(found, Console())
             return
         journey = journeys.journey(trip, open_booster(place, pipeline.release.manifest.release))
-    with Recommender(url, deadline=5.0) as client:
+    with Recommender(url, deadline=5.0, canary_refresh=None) as client:
         answer = client.recommend(user, device=device, region=region, timestamp=now, limit=limit, record=False)
     agreed = agreement(journey, answer)
     if html is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient as AsyncInferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from trident.contract import RECOMMEND
-from trident_client.codec import Output, Tensors, infer_inputs
+from trident_client.codec import Output, Outputs, Tensors, infer_inputs, wanted_outputs
 from trident_client.errors import error_of
 
 CHANNEL = [
@@ -28,11 +28,12 @@ class GrpcTransport:
         self._url = url
         self._client = InferenceServerClient(url, channel_args=CHANNEL)
 
-    def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
-        """Ask `model` under the id `request`; raise one of our errors after at most `seconds`."""
+    def infer(self, model: str, tensors: Tensors, seconds: float, request: str, outputs: Outputs = ()) -> Output:
+        """Ask `model` for `outputs`, by default all; raise one of our errors after at most `seconds`."""
         try:
+            wanted = wanted_outputs(InferRequestedOutput, outputs)
             return self._client.infer(
-                model, infer_inputs(InferInput, tensors), request_id=request, client_timeout=seconds
+                model, infer_inputs(InferInput, tensors), outputs=wanted, request_id=request, client_timeout=seconds
             ).as_numpy
         except InferenceServerException as error:
             raise error_of(error.status(), error.message(), self._url, seconds) from None
@@ -61,11 +62,12 @@ class AsyncGrpcTransport:
             self._opened = AsyncInferenceServerClient(self._url, channel_args=CHANNEL)
         return self._opened
 
-    async def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
-        """Ask `model` under the id `request`; raise one of our errors after at most `seconds`."""
+    async def infer(self, model: str, tensors: Tensors, seconds: float, request: str, outputs: Outputs = ()) -> Output:
+        """Ask `model` for `outputs`, by default all; raise one of our errors after at most `seconds`."""
         try:
+            wanted = wanted_outputs(InferRequestedOutput, outputs)
             result = await self._client().infer(
-                model, infer_inputs(InferInput, tensors), request_id=request, client_timeout=seconds
+                model, infer_inputs(InferInput, tensors), outputs=wanted, request_id=request, client_timeout=seconds
             )
         except InferenceServerException as error:
             raise error_of(error.status(), error.message(), self._url, seconds) from None

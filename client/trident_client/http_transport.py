@@ -11,13 +11,13 @@ from http.client import BadStatusLine, HTTPException, HTTPResponse
 from typing import Any, TypeVar
 
 import aiohttp
-from tritonclient.http import InferenceServerClient, InferInput
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.http.aio import InferenceServerClient as AsyncInferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from trident.contract import RECOMMEND
 from trident.wire import Connection
-from trident_client.codec import Output, Tensors, infer_inputs
+from trident_client.codec import Output, Outputs, Tensors, infer_inputs, wanted_outputs
 from trident_client.errors import RecommenderError, ServerError, Unreachable, error_of, too_late
 
 MODELS = "/v2/models"
@@ -38,10 +38,12 @@ class HttpTransport:
         self._idle: deque[Connection] = deque()
         self._closed = False
 
-    def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
-        """Ask `model` under the id `request`; raise one of our errors after at most `seconds`."""
+    def infer(self, model: str, tensors: Tensors, seconds: float, request: str, outputs: Outputs = ()) -> Output:
+        """Ask `model` for `outputs`, by default all; raise one of our errors after at most `seconds`."""
         body, json_bytes = InferenceServerClient.generate_request_body(
-            infer_inputs(InferInput, tensors), request_id=request
+            infer_inputs(InferInput, tensors),
+            outputs=wanted_outputs(InferRequestedOutput, outputs),
+            request_id=request,
         )
         headers = {} if json_bytes is None else {JSON_BYTES: str(json_bytes)}
         response, content = self._ask(seconds, "POST", f"{MODELS}/{model}/infer", body, headers)
@@ -105,10 +107,11 @@ class AsyncHttpTransport:
         self._url = url
         self._opened: AsyncInferenceServerClient | None = None
 
-    async def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
-        """Ask `model` under the id `request`; raise one of our errors after at most `seconds`."""
-        inputs = infer_inputs(InferInput, tensors)
-        result = await self._within(seconds, self._client().infer(model, inputs, request_id=request))
+    async def infer(self, model: str, tensors: Tensors, seconds: float, request: str, outputs: Outputs = ()) -> Output:
+        """Ask `model` for `outputs`, by default all; raise one of our errors after at most `seconds`."""
+        inputs, wanted = infer_inputs(InferInput, tensors), wanted_outputs(InferRequestedOutput, outputs)
+        asking = self._client().infer(model, inputs, outputs=wanted, request_id=request)
+        result = await self._within(seconds, asking)
         return result.as_numpy
 
     async def ready(self, seconds: float) -> bool:

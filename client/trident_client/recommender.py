@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
-from trident.contract import FEEDBACK, RECOMMEND, ModelContract
-from trident_client.base import DEADLINE_S, RecommenderBase, Values, new_id
-from trident_client.codec import Output, Tensors, decode, decode_entries
+from trident.contract import FEEDBACK, RECOMMEND_AB
+from trident_client.arms import REFRESH_S, SAID, left
+from trident_client.base import DEADLINE_S, Call, RecommenderBase, Values, new_id
+from trident_client.codec import Output, Outputs, Tensors, decode, decode_entries
 from trident_client.errors import InvalidRequest, RecommenderError
 from trident_client.events import Event
 from trident_client.replicas import Replicas, addresses
@@ -21,8 +23,8 @@ T = TypeVar("T")
 class Transport(Protocol):
     """One replica."""
 
-    def infer(self, model: str, tensors: Tensors, seconds: float, request: str) -> Output:
-        """Ask `model`; `request` is the id of the request, the same in every attempt."""
+    def infer(self, model: str, tensors: Tensors, seconds: float, request: str, outputs: Outputs = ()) -> Output:
+        """Ask `model` for `outputs`, by default all; `request` is the request's id, the same in every attempt."""
 
     def ready(self, seconds: float) -> bool:
         """Say whether `recommend` is ready."""
@@ -78,7 +80,7 @@ class _Blocking(RecommenderBase[Transport]):
             device=device, region=region, timestamp=timestamp, limit=limit, record=record,
         )  # fmt: skip
         try:
-            return self._send(RECOMMEND, call.tensors, call.deadline, partial(decode, users=call.users), call.id)
+            return self._send(partial(self._recommended, call), call.deadline)
         except InvalidRequest:
             raise
         except RecommenderError as error:
@@ -115,18 +117,33 @@ class _Blocking(RecommenderBase[Transport]):
         """
         entries: list[str] = []
         for tensors, count, seconds in self._parts(events, deadline):
-            entries += self._send(FEEDBACK, tensors, seconds, partial(decode_entries, events=count), new_id())
+            entries += self._send(partial(self._told, tensors, count, new_id()), seconds)
         return entries
 
-    def _send(
-        self, model: ModelContract, tensors: Tensors, deadline: float, read: Callable[[Output], T], request: str
-    ) -> T:
+    def _send(self, ask: Callable[[Transport, float], T], deadline: float) -> T:
         """Ask the replicas in turn until one gives an answer that can be read; raise what the last one said."""
         attempts = self._replicas.attempts(deadline)
         for replica, transport, seconds in attempts:
             with attempts.trying(replica):
-                return read(transport.infer(model.name, tensors, seconds, request))
+                return ask(transport, seconds)
         raise attempts.error
+
+    def _recommended(self, call: Call, transport: Transport, seconds: float) -> list[Recommendation]:
+        """Ask the arm of the users on one replica, and `recommend` where that fails; read the experiment when due."""
+        end = time.monotonic() + seconds
+        if self._arms.due():
+            with self._arms.reading():
+                said = transport.infer(RECOMMEND_AB.name, [], self._arms.seconds(seconds), new_id(), SAID)
+                self._arms.read(said)
+        *firsts, last = self._arms.models(call.users)
+        for model in firsts:
+            with self._arms.trying():
+                return decode(transport.infer(model.name, call.tensors, left(end), call.id), call.users)
+        return decode(transport.infer(last.name, call.tensors, left(end), call.id), call.users)
+
+    def _told(self, tensors: Tensors, count: int, request: str, transport: Transport, seconds: float) -> list[str]:
+        """Tell one replica of `count` events."""
+        return decode_entries(transport.infer(FEEDBACK.name, tensors, seconds, request), count)
 
     def ready(self) -> bool:
         """Say whether a replica is ready to answer; never raises."""
@@ -150,23 +167,36 @@ class Recommender(_Blocking):
 
     `urls` may list several replicas, "a:8001,b:8001" or a list: they are asked in turn, and when one fails the next
     gets what is left of the `deadline` (seconds, of every call). `fallback` are item ids, best first, to answer when no
-    replica does.
+    replica does. While a canary runs, its users are asked of `recommend_canary`: which share that is is read every
+    `canary_refresh` seconds at most, within a call; None never reads it and always asks `recommend`.
     """
 
     def __init__(
-        self, urls: str | Sequence[str], *, deadline: float = DEADLINE_S, fallback: Sequence[str] | None = None
+        self,
+        urls: str | Sequence[str],
+        *,
+        deadline: float = DEADLINE_S,
+        fallback: Sequence[str] | None = None,
+        canary_refresh: float | None = REFRESH_S,
     ) -> None:
         from trident_client.grpc_transport import GrpcTransport
 
-        super().__init__(Replicas([GrpcTransport(url) for url in addresses(urls)]), deadline, fallback)
+        transports = [GrpcTransport(url) for url in addresses(urls)]
+        super().__init__(Replicas(transports), deadline, fallback, canary_refresh)
 
 
 class HttpRecommender(_Blocking):
     """Asks Trident over HTTP: `HttpRecommender("localhost:8000")`; thread-safe; see Recommender for the arguments."""
 
     def __init__(
-        self, urls: str | Sequence[str], *, deadline: float = DEADLINE_S, fallback: Sequence[str] | None = None
+        self,
+        urls: str | Sequence[str],
+        *,
+        deadline: float = DEADLINE_S,
+        fallback: Sequence[str] | None = None,
+        canary_refresh: float | None = REFRESH_S,
     ) -> None:
         from trident_client.http_transport import HttpTransport
 
-        super().__init__(Replicas([HttpTransport(url) for url in addresses(urls)]), deadline, fallback)
+        transports = [HttpTransport(url) for url in addresses(urls)]
+        super().__init__(Replicas(transports), deadline, fallback, canary_refresh)

@@ -62,7 +62,7 @@ def test_a_connection_that_is_cut_in_the_middle_is_unreachable(listener):
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
 
-    with HttpRecommender(listener(cut)) as recommender, pytest.raises(Unreachable):
+    with HttpRecommender(listener(cut), canary_refresh=None) as recommender, pytest.raises(Unreachable):
         recommender.recommend("u")
 
 
@@ -71,7 +71,10 @@ def test_an_answer_of_something_else_is_told_as_such(listener):
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>")
 
-    with HttpRecommender(listener(page)) as recommender, pytest.raises(ServerError, match="not Triton's HTTP endpoint"):
+    with (
+        HttpRecommender(listener(page), canary_refresh=None) as recommender,
+        pytest.raises(ServerError, match="not Triton's HTTP endpoint"),
+    ):
         recommender.recommend("u")
 
 
