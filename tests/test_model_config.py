@@ -8,8 +8,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from trident.contract import (
     BUSINESS_RULES,
+    COMMITTED,
     LEAVES,
-    MODELS,
     RANKER,
     RECOMMEND,
     STEPS,
@@ -19,7 +19,7 @@ from trident.contract import (
 )
 from trident.model_config import FOLDER, config, text, write_configs
 
-every_model = pytest.mark.parametrize("contract", MODELS, ids=lambda c: c.name)
+every_model = pytest.mark.parametrize("contract", COMMITTED, ids=lambda c: c.name)
 every_leaf = pytest.mark.parametrize("contract", LEAVES, ids=lambda c: c.name)
 
 
@@ -55,10 +55,16 @@ def test_a_batching_model_leaves_the_batch_axis_out():
     assert _dims(config(USER_TOWER).input) == {"user_features": [40], "taste": [128]}
 
 
+def test_a_queue_is_bounded_where_the_contract_says_so():
+    for contract in LEAVES:
+        policy = config(contract).dynamic_batching.default_queue_policy
+        assert policy.max_queue_size == contract.queue
+    assert {c.name for c in LEAVES if c.queue} == {"user_encoder", "candidates"}
+
+
 def test_a_model_that_does_not_batch_names_all_axes():
     message = config(USER_ENCODER)
     assert message.max_batch_size == 0
-    assert not message.HasField("dynamic_batching")
     assert _dims(message.output)["user_embedding"] == [-1, 128]
     assert _dims(message.output)["seen_rows"] == [-1, -1]
     assert _dims(config(BUSINESS_RULES).input)["click_probability"] == [-1, 1]
@@ -69,10 +75,10 @@ def test_parameters_are_text():
 
 
 @every_leaf
-def test_a_leaf_keeps_two_versions_on_the_cpu(contract: ModelContract):
+def test_a_leaf_keeps_three_versions_on_the_cpu(contract: ModelContract):
     message = config(contract)
     assert message.backend == contract.backend
-    assert message.version_policy.latest.num_versions == 2
+    assert message.version_policy.latest.num_versions == 3
     [group] = message.instance_group
     assert (group.kind, group.count) == (ModelInstanceGroup.KIND_CPU, contract.instances)
 
@@ -81,6 +87,7 @@ def test_the_ensemble_pins_every_step_to_the_release():
     steps = config(RECOMMEND, 42).ensemble_scheduling.step
     assert [(s.model_name, s.model_version) for s in steps] == [(c.name, 42) for c in STEPS]
     assert {s.model_version for s in config(RECOMMEND).ensemble_scheduling.step} == {1}
+    assert list(config(RECOMMEND, 42).version_policy.specific.versions) == [42]
 
 
 def test_every_step_is_fed_by_the_caller_or_by_an_earlier_step():
@@ -107,5 +114,5 @@ def test_a_tensor_of_the_ensemble_has_one_type_from_end_to_end():
 
 def test_every_model_gets_its_file(tmp_path: Path):
     write_configs(tmp_path, 3)
-    assert {p.parent.name for p in tmp_path.glob("*/config.pbtxt")} == {c.name for c in MODELS}
+    assert {p.parent.name for p in tmp_path.glob("*/config.pbtxt")} == {c.name for c in COMMITTED}
     assert "model_version: 3" in (tmp_path / "recommend/config.pbtxt").read_text()

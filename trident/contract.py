@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -207,6 +207,7 @@ class ModelContract:
     outputs: tuple[TensorSpec, ...]
     max_batch_size: int = 0
     instances: int = 1
+    queue: int = 0  # requests that may wait for the model, 0 for any number; what comes beyond is refused at once
     merge: bool = True  # several requests may be stacked for one run of the stage
     named: bool = False  # the stage also gets `request_id` (B,) str, the id that Triton's protocol gives a request
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -259,6 +260,8 @@ SCORE = TensorSpec("score", "FP32", ("B", "L"), "predicted click probability aft
 RELEASE = TensorSpec("release", "INT64", ("B", 1), "the release that answered")
 FUNNEL_COUNTS = TensorSpec("funnel", "INT32", ("B", "N"), "items left after each step of FUNNEL")
 DEGRADED_REASONS = TensorSpec("degraded", "BYTES", ("B", 1), '"" or comma-separated reasons of DEGRADED')
+EXPERIMENT = TensorSpec("experiment", "BYTES", ("B", 1), 'the experiment that runs, "" for none')
+CANARY_SHARE = TensorSpec("canary_share", "FP32", ("B", 1), "share of the users that its canary answers, 0 to 1")
 ENTRY_ID = TensorSpec("entry_id", "BYTES", ("B", 1), "the entry of the stream under which the event is kept")
 
 # --- between the models --------------------------------------------------------------------------------------------
@@ -271,6 +274,7 @@ VIEWER_REGION = TensorSpec(
 )
 VIEWER_AGE = TensorSpec("viewer_age", "INT32", ("B", 1), "years, -1 unknown")
 SEEN_ROWS = TensorSpec("seen_rows", "INT64", ("B", "S"), "item rows not to show again, -1 pads")
+ENCODER_RELEASE = TensorSpec("encoder_release", "INT64", ("B", 1), "the release that began the request")
 STATE_FLAGS = TensorSpec("state_flags", "INT32", ("B", 1), "bits of DEGRADED from the user's state")
 CANDIDATE_ROWS = TensorSpec("candidate_rows", "INT64", ("B", "K"), "item rows, nearest first, -1 pads")
 SIMILARITY = TensorSpec("similarity", "FP32", ("B", "K"), "inner product of the embeddings, NaN pads")
@@ -295,10 +299,14 @@ USER_ENCODER = ModelContract(
     "user_encoder",
     "python",
     inputs=(USER_ID, DEVICE, REGION, TIMESTAMP, LIMIT, RECORD),
-    outputs=(USER_EMBEDDING, USER_ROW, CONTEXT_ROW, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SEEN_ROWS, STATE_FLAGS),
+    outputs=(
+        USER_EMBEDDING, USER_ROW, CONTEXT_ROW, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SEEN_ROWS, STATE_FLAGS,
+        ENCODER_RELEASE,
+    ),
+    queue=32,
     named=True,
     files=_ITEMS | {"users/": "users/", "rules.toml": "rules.toml"},
-)
+)  # fmt: skip
 USER_TOWER = ModelContract(
     "user_tower",
     "onnxruntime",
@@ -310,14 +318,15 @@ USER_TOWER = ModelContract(
 CANDIDATES = ModelContract(
     "candidates",
     "python",
-    inputs=(USER_EMBEDDING, SEEN_ROWS, VIEWER_REGION, VIEWER_AGE, STATE_FLAGS),
+    inputs=(USER_EMBEDDING, SEEN_ROWS, VIEWER_REGION, VIEWER_AGE, STATE_FLAGS, ENCODER_RELEASE),
     outputs=(CANDIDATE_ROWS, SIMILARITY, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS),
+    queue=16,
     files=_ITEMS | {"index.faiss": "index.faiss", "rules.toml": "rules.toml"},
 )
 RANKING_FEATURES = ModelContract(
     "ranking_features",
     "python",
-    inputs=(CANDIDATE_ROWS, SIMILARITY, USER_ROW, CONTEXT_ROW, REQUEST_TIME),
+    inputs=(CANDIDATE_ROWS, SIMILARITY, USER_ROW, CONTEXT_ROW, REQUEST_TIME, ENCODER_RELEASE),
     outputs=(FEATURE_MATRIX, FEATURE_SAMPLE),
     files=_ITEMS,
 )
@@ -343,7 +352,7 @@ BUSINESS_RULES = ModelContract(
     "python",
     inputs=(
         USER_ID, DEVICE, REGION, LIMIT, RECORD, CANDIDATE_ROWS, CLICK_PROBABILITY, REQUEST_TIME, VIEWER_REGION,
-        VIEWER_AGE, SEEN_ROWS, FEATURE_SAMPLE, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS,
+        VIEWER_AGE, SEEN_ROWS, FEATURE_SAMPLE, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS, ENCODER_RELEASE,
     ),
     outputs=(ITEM_ID, SCORE, RELEASE, FUNNEL_COUNTS, DEGRADED_REASONS),
     merge=False,  # the width of an answer is the largest limit of its own request
@@ -359,6 +368,16 @@ FEEDBACK = ModelContract(
     files={"manifest.json": "manifest.json", "rules.toml": "rules.toml"},
 )
 
+RECOMMEND_CANARY = replace(RECOMMEND, name="recommend_canary")
+"""The second ensemble, which pins another release; it is in a repository only while a canary runs."""
+
+RECOMMEND_AB = ModelContract(
+    "recommend_ab", "python", inputs=RECOMMEND.inputs, outputs=(*RECOMMEND.outputs, EXPERIMENT, CANARY_SHARE)
+)
+"""The router between the two, of no release: its only version is ROUTER_VERSION."""
+
+ROUTER_VERSION = 1
+
 STEPS = (USER_ENCODER, CANDIDATES, RANKING_FEATURES, RANKER, BUSINESS_RULES)
 """The steps of the ensemble, in order."""
 
@@ -366,6 +385,10 @@ LEAVES = (USER_TOWER, *STEPS, FEEDBACK)
 """Every model but the ensemble, in the order in which they are loaded."""
 
 MODELS = (*LEAVES, RECOMMEND)
+"""The models of a release: each has a version folder per release."""
+
+COMMITTED = (*MODELS, RECOMMEND_AB)
+"""Every model whose config lies in the sources."""
 
 RENAMED = MappingProxyType({"input__0": FEATURE_MATRIX.name, "output__0": CLICK_PROBABILITY.name})
 """FIL's fixed tensor names → the names they have in the ensemble; every other tensor keeps its own."""

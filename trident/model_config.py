@@ -1,22 +1,65 @@
-"""The `config.pbtxt` of every model, built from the contract as protobuf messages.
+"""The `config.pbtxt` of every model, and `configs/gpu.pbtxt` where cards change it, built from the contract.
 
 `python -m trident.model_config` writes the committed ones again; a test fails when they drift from the contract.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from trident.contract import MODELS, RENAMED, STEPS, ModelContract, TensorSpec
+from trident.contract import (
+    BUSINESS_RULES,
+    CANDIDATES,
+    COMMITTED,
+    RANKER,
+    RANKING_FEATURES,
+    RENAMED,
+    STEPS,
+    USER_ENCODER,
+    USER_TOWER,
+    ModelContract,
+    TensorSpec,
+)
 
 TEMPLATE_RELEASE = 1
 """The release that the committed ensemble points to; publish writes its own number."""
 
-LEAF_VERSIONS, ENSEMBLE_VERSIONS = 2, 1
+LEAF_VERSIONS = 3
+"""The serving release, the one before it, and a third that is on trial; which of them are there the folders decide."""
+
+
+@dataclass(frozen=True)
+class WithCards:
+    """How a model runs on a machine with NVIDIA cards."""
+
+    instances: int  # on each card, or of processes
+    batch: int = 0  # rows at most, 0 for requests one by one
+    on_card: bool = True
+
+
+GPU = "gpu"
+"""What `--model-config-name` is called with where there are cards."""
+
+GPU_QUEUE = 256  # requests that may wait: several batches of 64
+
+_WORKERS = WithCards(instances=4, on_card=False)  # a machine with a card has 16 cores or so
+
+WITH_CARDS: Mapping[str, WithCards] = {
+    USER_TOWER.name: WithCards(instances=1, batch=64),
+    # While one searches, the other sets up filters and copies answers; each holds an index on the card. A batch costs
+    # about as much to search as one user, so users wait for each other here, which they do not on CPUs.
+    CANDIDATES.name: WithCards(instances=2, batch=64),
+    RANKER.name: WithCards(instances=2, batch=RANKER.max_batch_size),  # one computes while the other copies
+    USER_ENCODER.name: _WORKERS,
+    RANKING_FEATURES.name: _WORKERS,
+    BUSINESS_RULES.name: _WORKERS,
+}
+"""What differs there. No batch is waited for: whatever queues while a batch is computed is the next one."""
 
 FOLDER = Path(__file__).resolve().parents[1] / "model_repository"
 
@@ -41,12 +84,36 @@ def text(contract: ModelContract, release: int | None = None) -> str:
     return text_format.MessageToString(config(contract, release), as_utf8=True)
 
 
+def gpu_config(contract: ModelContract) -> model_config_pb2.ModelConfig | None:
+    """The config of a leaf on a machine with cards; None where it is the same as on one without."""
+    there = WITH_CARDS.get(contract.name)
+    if there is None:
+        return None
+    message = config(replace(contract, instances=there.instances, max_batch_size=there.batch, queue=GPU_QUEUE))
+    if there.on_card:
+        message.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
+    for tensor in message.input if there.batch else ():
+        tensor.allow_ragged_batch = -1 in tensor.dims  # as many items as each user has seen
+    return message
+
+
+def gpu_text(contract: ModelContract) -> str | None:
+    """The text of its `configs/gpu.pbtxt`, if it has one."""
+    message = gpu_config(contract)
+    return None if message is None else text_format.MessageToString(message, as_utf8=True)
+
+
 def write_configs(folder: Path, release: int | None = None) -> None:
-    """Write `<model>/config.pbtxt` under `folder` for every model of the contract."""
-    for contract in MODELS:
-        path = folder / contract.name / "config.pbtxt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text(contract, release), "utf-8")
+    """Write the configs of every model of the contract to its folder under `folder`."""
+    for contract in COMMITTED:
+        _write(folder / contract.name / "config.pbtxt", text(contract, release))
+        if card := gpu_text(contract):
+            _write(folder / contract.name / "configs" / f"{GPU}.pbtxt", card)
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, "utf-8")
 
 
 def _fill_leaf(message: model_config_pb2.ModelConfig, contract: ModelContract) -> None:
@@ -55,11 +122,13 @@ def _fill_leaf(message: model_config_pb2.ModelConfig, contract: ModelContract) -
     message.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=contract.instances)
     if contract.max_batch_size > 0:
         message.dynamic_batching.SetInParent()
+    if contract.queue:
+        message.dynamic_batching.default_queue_policy.max_queue_size = contract.queue
 
 
 def _fill_ensemble(message: model_config_pb2.ModelConfig, release: int) -> None:
     message.platform = "ensemble"
-    message.version_policy.latest.num_versions = ENSEMBLE_VERSIONS
+    message.version_policy.specific.versions.append(release)  # its version is the release that it pins
     for contract in STEPS:
         step = message.ensemble_scheduling.step.add(model_name=contract.name, model_version=release)
         step.input_map.update(_map(contract.inputs))

@@ -62,13 +62,18 @@ class Pipeline:
 
     @classmethod
     def of_repository(
-        cls, repository: Path, number: int, settings: Settings, store: type[UserStore] = UserStore
+        cls,
+        repository: Path,
+        number: int,
+        settings: Settings,
+        store: type[UserStore] = UserStore,
+        users: Users | None = None,
     ) -> Pipeline:
-        """Open release `number` as the models of a repository have it, over the Redis of `settings`."""
+        """Open release `number` as the models of a repository have it, over the Redis of `settings` or with `users`."""
         folders = {model.name: repository / model.name / str(number) for model in LEAVES}
         files = {model.name: {name: folders[model.name] / name for name in model.files} for model in LEAVES}
         releases = {model.name: Release.open(folders[model.name]) for model in LEAVES if model.name in STAGES}
-        return cls._of(releases, files, Host(_asking(files), settings, store=store))
+        return cls._of(releases, files, Host(_asking(files), settings, users, store))
 
     @classmethod
     def _of(cls, releases: dict[str, Release], files: Files, host: Host) -> Pipeline:

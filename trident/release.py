@@ -7,6 +7,7 @@
     users/                   user rows for Redis and the default row, see trident.users
     ranker/checkpoint.tl     the forest as a Treelite checkpoint (and model.txt, LightGBM's own)
     rules.toml               the business rules
+    parts.json               which embedding space and feature schema each file was built for; only publish reads it
 
 A version folder of the model repository holds the part of it that its model reads (`ModelContract.files`).
 """
@@ -27,6 +28,15 @@ from trident.items import ItemColumns
 
 FORMAT = 2
 MANIFEST = "manifest.json"
+KINDS: Mapping[str, type] = {
+    **dict.fromkeys(("created", "embedding_space", "feature_schema"), str),
+    **dict.fromkeys(("as_of", "items", "users", "release"), int),
+    **dict.fromkeys(("vocabulary", "search", "data", "metrics", "files"), dict),
+    "golden": list,
+}
+"""What JSON holds under each name of a manifest."""
+FINGERPRINT: Mapping[str, type] = {"bytes": int, "sha256": str}
+"""What it holds of each file."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Manifest:
         """Read and check a manifest; raise ReleaseError when it is not one of this format."""
         try:
             content = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ReleaseError(f"{path.name} cannot be read: {reason(error)}") from None
         names = {f.name for f in fields(cls)}
         if not isinstance(content, dict) or set(content) != names:
@@ -61,7 +71,10 @@ class Manifest:
             raise ReleaseError(f"{path.name}: missing or unknown fields: {wrong}")
         if content["format"] != FORMAT:
             raise ReleaseError(f"{path.name}: expected format {FORMAT}, got {content['format']}: build it again")
-        return cls(**{**content, "golden": tuple(content["golden"])})
+        for name, kind in KINDS.items():
+            if type(content[name]) is not kind:
+                raise ReleaseError(f"{path.name}: {name}: expected {kind.__name__}, got {str(content[name])[:80]!r}")
+        return cls(**{**content, "golden": tuple(content["golden"]), "files": _stated(path.name, content["files"])})
 
     def write(self, path: Path) -> None:
         """Write this manifest as JSON."""
@@ -114,12 +127,22 @@ class Release:
                     raise ReleaseError(f"{name}: expected {what} {stated[what]}, got {actual[what]}")
 
 
+def _stated(manifest: str, files: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """The table of files; raise ReleaseError unless each has a size and a digest."""
+    for name, stated in files.items():
+        if not isinstance(stated, dict) or {key: type(value) for key, value in stated.items()} != FINGERPRINT:
+            raise ReleaseError(f"{manifest}: files: {name}: expected bytes and sha256, got {str(stated)[:80]!r}")
+    return files
+
+
 def file_list(folder: Path) -> list[str]:
-    """Relative paths of all files below `folder`, sorted; a symbolic link is refused."""
+    """Relative paths of all files below `folder`, sorted; what is neither file nor folder is refused, links as well."""
     paths = sorted(folder.rglob("*"))
     for path in paths:
         if path.is_symlink():
             raise ReleaseError(f"{path.relative_to(folder)}: a symbolic link has no place in a release")
+        if not path.is_file() and not path.is_dir():
+            raise ReleaseError(f"{path.relative_to(folder)}: expected a file or a folder, got something else")
     return [str(p.relative_to(folder)) for p in paths if p.is_file()]
 
 

@@ -9,9 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import triton_python_backend_utils as pb
 
-from trident.contract import RANKER, USER_TOWER, ModelContract
-from trident.forest import predictor
-from trident.onnx import OnnxModel
+from trident.contract import CANDIDATES_PER_USER, RANKER, USER_TOWER, ModelContract
 from trident.requests import Tensors
 from trident.triton import triton_error
 
@@ -51,6 +49,8 @@ class OnnxruntimeBackend(Backend):
 
     def open(self, folder: Path) -> Callable[..., Tensors]:
         """Load model.onnx."""
+        from trident.onnx import OnnxModel  # each stand-in imports its own library alone: a publish waits for it
+
         return OnnxModel.of(self.contract, folder / "model.onnx")
 
 
@@ -60,9 +60,12 @@ class FilBackend(Backend):
     contract = RANKER
 
     def open(self, folder: Path) -> Callable[..., Tensors]:
-        """Load checkpoint.tl and run one row, so that the first request does not wait for the compiler."""
+        """Load checkpoint.tl and run one row and many, so that the first request does not wait for the compiler."""
+        from trident.forest import predictor
+
         predict = predictor(folder / "checkpoint.tl")
-        predict(np.zeros((1, RANKER.inputs[0].shape[1]), np.float32))
+        for rows in (1, CANDIDATES_PER_USER):
+            predict(np.zeros((rows, RANKER.inputs[0].shape[1]), np.float32))
         return lambda input__0: {"output__0": predict(input__0)}
 
 

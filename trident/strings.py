@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trident.contract import ID
-from trident.errors import InvalidInput
+from trident.errors import InvalidInput, ReleaseError
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,14 @@ class StringColumn:
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The array of a .npy file, memory-mapped, as a plain ndarray: slices of numpy's memmap class cost more."""
-    return np.asarray(np.load(path, mmap_mode="r"))
+    """The array of a .npy file, memory-mapped, as a plain ndarray: slices of numpy's memmap class cost more.
+
+    Raises ReleaseError for a file that is not whole.
+    """
+    try:
+        return np.asarray(np.load(path, mmap_mode="r"))
+    except (ValueError, EOFError, SyntaxError) as error:  # what numpy says of a damaged file
+        raise ReleaseError(f"{path.parent.name}/{path.name} cannot be read: {error}") from None
 
 
 def check_ids(kind: str, ids: Sequence[bytes]) -> None:

@@ -6,8 +6,6 @@ runs once, and the answers are split again. A caller sees our error texts, never
 
 from __future__ import annotations
 
-import traceback
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,11 +14,12 @@ import numpy as np
 import triton_python_backend_utils as pb
 
 from trident.contract import ModelContract, TensorSpec
-from trident.errors import InvalidInput, Unavailable
+from trident.errors import Unavailable
 from trident.release import Release
 from trident.requests import check_inputs, split, stack
 from trident.stages.host import Host
 from trident.stages.stage import Stage, Tensors
+from trident.triton_errors import request_id, triton_error
 from trident.triton_metrics import MetricsReporter
 
 REQUEST_ID = "request_id"
@@ -37,8 +36,9 @@ class StageModel:
         """Open the part of the release that lies in this version's folder."""
         self._version = int(args["model_version"])
         folder = Path(args["model_repository"]) / args["model_version"]
-        self._stage = self.stage.open(Release.open(folder), Host(self._infer))
-        self._reporter = MetricsReporter()
+        card = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
+        self._stage = self.stage.open(Release.open(folder), Host(self._infer, card=card))
+        self._reporter = MetricsReporter(self._version)
         self._reporter.start()
 
     def finalize(self) -> None:
@@ -105,27 +105,6 @@ class StageModel:
         if response.has_error():
             raise Unavailable(f"{contract.name}: {response.error().message()}")
         return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
-
-
-def request_id(model: str, request: Any) -> str:
-    """The id that the caller gave the request, "" for none; an ensemble hands it on to its steps."""
-    try:
-        return request.request_id()
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{model}: request id: expected UTF-8, got bytes that are not UTF-8") from None
-
-
-def triton_error(model: str, error: Exception) -> Any:
-    """Turn an error into Triton's, with the code that a client can act on; what is unexpected goes to the log alone."""
-    if isinstance(error, InvalidInput):
-        return pb.TritonError(str(error), pb.TritonError.INVALID_ARG)
-    if isinstance(error, Unavailable):
-        return pb.TritonError(f"{model}: {error}", pb.TritonError.UNAVAILABLE)
-    reference = uuid.uuid4().hex[:8]
-    pb.Logger.log_error(f"{model}: error {reference}\n{''.join(traceback.format_exception(error))}")
-    return pb.TritonError(
-        f"{model}: internal error, reference {reference} in the server's log", pb.TritonError.INTERNAL
-    )
 
 
 def _plain(array: np.ndarray, spec: TensorSpec) -> np.ndarray:

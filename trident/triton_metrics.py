@@ -16,9 +16,14 @@ PERIOD = 1.0  # seconds
 
 
 class MetricsReporter:
-    """A thread that reports from `start` until `stop`; what was counted last goes out with `stop`."""
+    """A thread that reports from `start` until `stop`; what was counted last goes out with `stop`.
 
-    def __init__(self) -> None:
+    Every series of a process that belongs to a `release` says so, so that two releases that serve side by side can be
+    told apart.
+    """
+
+    def __init__(self, release: int | None = None) -> None:
+        self._common = {} if release is None else {"release": str(release)}
         self._families: dict[str, Any] = {}
         self._series: dict[tuple[str, Labels], Any] = {}
         self._stopped = threading.Event()
@@ -54,7 +59,7 @@ class MetricsReporter:
         key = (metric.name, labels)
         if key not in self._series:
             more = {"buckets": list(metric.buckets)} if isinstance(metric, Histogram) else {}
-            named = dict(zip(metric.labels, labels, strict=True))
+            named = self._common | dict(zip(metric.labels, labels, strict=True))
             self._series[key] = self._family(metric).Metric(labels=named, **more)
         return self._series[key]
 

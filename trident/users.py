@@ -119,7 +119,7 @@ def write_users(
 
 def read_default(path: Path) -> np.ndarray:
     """The row of an unknown user: (40,) float32."""
-    row = np.load(path)
+    row = mapped(path)
     if row.shape != (USER_FEATURES,) or row.dtype != np.float32:
         raise ReleaseError(f"{path.name}: expected ({USER_FEATURES},) float32, got {row.shape} {row.dtype}")
     return row

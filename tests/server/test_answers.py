@@ -15,6 +15,7 @@ from trident import model_config
 from trident.contract import FUNNEL, MODELS
 from trident.items import ItemColumns
 from trident.rules import DAY
+from trident.serving.control_key import grpc_headers
 from trident.state.connection import connect
 from trident.users import UserRows
 
@@ -152,7 +153,7 @@ def category_shares(served, users: list[str], items: ItemColumns) -> np.ndarray:
 def test_the_server_serves_each_model_with_the_config_of_the_contract(served):
     with InferenceServerClient(served.server.grpc) as client:
         for contract in MODELS:
-            found = client.get_model_config(contract.name).config
+            found = client.get_model_config(contract.name, headers=grpc_headers(served.server.key)).config
             expected = model_config.config(contract, 1)
             assert found.backend == expected.backend
             assert found.max_batch_size == expected.max_batch_size

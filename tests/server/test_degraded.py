@@ -123,7 +123,7 @@ def test_cold_start_until_something_is_known_of_the_user(served, redis, ask):
 def test_popular_fallback_while_the_user_tower_is_dead(served, redis, ask):
     server = served.server.triton
     lines: list[str] = []
-    healer = Healer(server.child.pid, server.repository, server.http, lines.append)
+    healer = Healer(server.child.pid, server.repository, server.http, lines.append, server.key)
     healer.look()
     assert ask().degraded == ()
     (tower,) = [pid for pid, stub in stubs.living(server.child.pid).items() if stub.model == "user_tower"]

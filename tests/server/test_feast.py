@@ -191,7 +191,11 @@ def test_a_release_whose_rows_feast_lacks_is_not_published(feast, server, tmp_pa
     replace(feast.release.manifest, feature_schema="0123456789abcdef").write(changed / "manifest.json")
     repository = server.triton.repository
     with pytest.raises(Unavailable, match=r"user_rows_0123456789abcdef.*`feast materialize` come first"):
-        publish(changed, repository, Server(Control(server.grpc), server.redis_url, f"feast://127.0.0.1:{feast.port}"))
+        publish(
+            changed,
+            repository,
+            Server(Control(server.grpc, server.key), server.redis_url, f"feast://127.0.0.1:{feast.port}"),
+        )
     assert numbers_in_use(repository) == {1}
 
 

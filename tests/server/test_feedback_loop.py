@@ -63,7 +63,7 @@ def test_what_users_did_is_in_the_next_release(mine, tiny_release, tmp_path, mon
         answers = [client.recommend(f"u{n}", limit=10, device="mobile") for n in range(30)]
         told = pull_shown(server.redis_url, mine)
         made = build(folder_source("files", mine), tmp_path / "second", QUICK)
-        assert publish(made.folder, repository, Server(Control(server.grpc), server.redis_url)) == 2
+        assert publish(made.folder, repository, Server(Control(server.grpc, server.key), server.redis_url)) == 2
         answer = client.recommend("u5", record=False)
         newcomer = client.recommend("newcomer", record=False)
     assert [pulled.rows for pulled, _ in told.values()] == [300, 300]

@@ -189,7 +189,7 @@ def test_what_was_logged_and_lost_is_on_the_metrics_page(served, grpc: Recommend
     end = time.monotonic() + 5
     while time.monotonic() < end:
         page = urllib.request.urlopen(f"http://{served.server.metrics}/metrics").read().decode()
-        if 'trident_logged_total{outcome="kept",stream="impressions"}' in page:
+        if 'trident_logged_total{outcome="kept",release="1",stream="impressions"}' in page:
             return
         time.sleep(0.2)
     pytest.fail("trident_logged_total is not on the page")

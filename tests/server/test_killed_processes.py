@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from trident.contract import MODELS
+from trident.contract import COMMITTED
 from trident.serving import stubs
 from trident.serving.healing import Healer
 from trident.serving.serve import Serving
@@ -34,7 +34,7 @@ def said(served, look_after) -> Iterator[list[str]]:
     """What `trident serve` prints of its processes."""
     server: Serving = served.server
     lines: list[str] = []
-    healer = Healer(server.triton.child.pid, server.triton.repository, server.http, lines.append)
+    healer = Healer(server.triton.child.pid, server.triton.repository, server.http, lines.append, server.key)
     with look_after(healer, 0.2):
         yield lines
 
@@ -68,7 +68,9 @@ def asked(served) -> Iterator[list[Asked]]:
 def test_what_was_in_flight_fails_clearly_and_within_5_seconds_all_is_well_again(served, said, asked, grpc):
     server = served.server.triton.child.pid
     victims = stubs.living(server)
-    assert {stub.model for stub in victims.values()} == {model.name for model in MODELS if model.backend != "ensemble"}
+    assert {stub.model for stub in victims.values()} == {
+        model.name for model in COMMITTED if model.backend != "ensemble"
+    }
     for pid, stub in victims.items():
         before, killed = len(said), time.monotonic()
         os.kill(pid, signal.SIGKILL)

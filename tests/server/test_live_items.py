@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from tritonclient.grpc import InferenceServerClient
 from typer.testing import CliRunner
 
 from trident.command_group import build
+from trident.serving.model_control import ModelControl
 from trident.state.connection import connect
 from trident_client.results import Recommendation
 
@@ -74,10 +74,10 @@ def test_processes_that_start_know_what_was_set_even_when_the_stream_is_gone(ser
     items("set", item, "--in-stock", "false")
     answer_when(lambda: grpc.recommend(USER, record=False), lambda answer: item not in answer.item_ids)
     connect(served.server.redis_url, 1.0).delete("item_updates")
-    with InferenceServerClient(served.server.grpc) as client:
-        for model in ("candidates", "business_rules"):
-            os.utime(served.repository / model / "1" / "model.py")  # a changed file makes the server load it again
-            client.load_model(model)
+    control = ModelControl(served.server.http, key=served.server.key)
+    for model in ("candidates", "business_rules"):
+        os.utime(served.repository / model / "1" / "model.py")  # a changed file makes the server load it again
+        control.load(model)
     after = grpc.recommend(USER, record=False)
     assert item not in after.item_ids
     assert after.funnel["in_stock"] == before.funnel["in_stock"] - 1

@@ -35,11 +35,11 @@ def test_answers_and_their_funnels_are_counted(served, grpc):
         grpc.recommend(f"u{n}", record=False)
     release = grpc.recommend("nobody at all", record=False).release
     assert grown(served, before, f'trident_answers_total{{release="{release}"}}', 8) == 8
-    assert grown(served, before, 'trident_degraded_total{reason="cold_start"}', 1) == 1
-    assert grown(served, before, "trident_best_score_count", 8) == 8
+    assert grown(served, before, f'trident_degraded_total{{reason="cold_start",release="{release}"}}', 1) == 1
+    assert grown(served, before, f'trident_best_score_count{{release="{release}"}}', 8) == 8
     for step in FUNNEL:
-        assert grown(served, before, f'trident_funnel_items_count{{step="{step}"}}', 8) == 8
-    assert grown(served, before, 'trident_funnel_items_sum{step="returned"}', 160) == 160
+        assert grown(served, before, f'trident_funnel_items_count{{release="{release}",step="{step}"}}', 8) == 8
+    assert grown(served, before, f'trident_funnel_items_sum{{release="{release}",step="returned"}}', 160) == 160
 
 
 def test_the_second_request_of_a_user_finds_the_embedding(served, grpc):
@@ -47,11 +47,11 @@ def test_the_second_request_of_a_user_finds_the_embedding(served, grpc):
     before = settled(served)
     for _ in range(3):
         grpc.recommend("u21", record=False)
-    assert grown(served, before, 'trident_user_embeddings_total{cache="hit"}', 3) == 3
+    assert grown(served, before, 'trident_user_embeddings_total{cache="hit",release="1"}', 3) == 3
 
 
 def test_every_answer_that_is_too_short_is_counted(served, grpc):
-    assert "trident_starved_total" in settled(served)
+    assert 'trident_starved_total{release="1"}' in settled(served)
 
 
 def test_the_lag_of_item_changes_is_there_for_each_model(served, grpc):

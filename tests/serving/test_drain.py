@@ -30,7 +30,7 @@ def test_what_was_accepted_is_answered_and_what_comes_later_is_refused(patient: 
         asking = threading.Thread(target=lambda: statuses.update(first=ask(first, request_two)))
         asking.start()
         time.sleep(0.5)
-        draining = threading.Thread(target=drain, args=(ModelControl(running.http), 10))
+        draining = threading.Thread(target=drain, args=(ModelControl(running.http, key=running.key), 10))
         draining.start()
         time.sleep(0.5)
         statuses["second"] = ask(second, request_two)

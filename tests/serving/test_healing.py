@@ -15,6 +15,7 @@ import pytest
 
 from trident.serving import stubs
 from trident.serving.healing import Healer
+from trident.serving.model_control import ModelControl
 from trident.serving.serve import Serving, serving
 from trident.serving.stubs import Stub
 
@@ -41,7 +42,7 @@ def said() -> list[str]:
 @pytest.fixture
 def healer(server: Serving, said: list[str], look_after) -> Iterator[Healer]:
     """Looks after the server meanwhile."""
-    healer = Healer(server.triton.child.pid, server.triton.repository, server.http, said.append)
+    healer = Healer(server.triton.child.pid, server.triton.repository, server.http, said.append, server.key)
     with look_after(healer, 0.05):
         yield healer
 
@@ -98,8 +99,7 @@ def test_a_process_that_ends_in_good_order_is_left_alone(
 ) -> None:
     os.utime(repository / "double/1")
     before = set(stubs.living(server.triton.child.pid))
-    url = f"http://{server.http}/v2/repository/models/double/load"
-    urllib.request.urlopen(urllib.request.Request(url, b"{}"), timeout=20).read()
+    ModelControl(server.http, key=server.key).load("double")
     eventually(lambda: not before & set(stubs.living(server.triton.child.pid)))
     time.sleep(0.5)
     assert said == []

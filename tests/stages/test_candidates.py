@@ -73,6 +73,7 @@ def ask(
         np.array([[region]], np.int32),
         np.array([[age]], np.int32),
         np.array([[degraded_bit(reason) if reason else 0]], np.int32),
+        np.array([[1]]),
     )
 
 
@@ -135,7 +136,7 @@ def test_without_an_embedding_the_popular_items_that_are_allowed_come_in_their_o
 def test_users_of_one_request_get_what_they_get_alone(stage):
     alone = [ask(stage, EMBEDDINGS[i], [i], i, 10 * i)["candidate_rows"][0] for i in range(4)]
     ids = np.arange(4, dtype=np.int32)[:, None]
-    together = stage(EMBEDDINGS[:4], ids.astype(np.int64), ids, ids * 10, ids * 0)
+    together = stage(EMBEDDINGS[:4], ids.astype(np.int64), ids, ids * 10, ids * 0, ids * 0 + 1)
     assert np.array_equal(together["candidate_rows"], np.stack(alone))
 
 

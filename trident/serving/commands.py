@@ -57,6 +57,12 @@ def _announce(running: Serving) -> None:
         f"metrics  http://{running.metrics}/metrics\n"
         "ready; Ctrl-C stops it"
     )
+    if running.triton.key_visible:
+        typer.echo(
+            "warning: the control key could not be taken off the command line of tritonserver: every user of this "
+            "machine can read it there (SECURITY.md says what helps)",
+            err=True,
+        )
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

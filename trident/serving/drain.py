@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import time
 
-from trident.contract import FEEDBACK, LEAVES
+from trident.contract import FEEDBACK, LEAVES, RECOMMEND_AB
 from trident.errors import Unavailable
 from trident.serving.model_control import ModelControl
 
 INNER = frozenset(leaf.name for leaf in LEAVES) - {FEEDBACK.name}
 """Models that requests to others need: they end last."""
+
+OUTER = frozenset({RECOMMEND_AB.name})
+"""Models whose requests need the ensembles: they end first."""
 
 ALONE = frozenset({FEEDBACK.name})
 """Callers ask it, and it asks no other model: nobody has to wait until it has ended."""
@@ -30,7 +33,9 @@ def drain(control: ModelControl, patience: float) -> None:
     end = time.monotonic() + patience
     try:
         loaded = _there(control)
-        _unload(control, loaded - INNER)
+        _unload(control, loaded & OUTER)
+        _wait(control, loaded & OUTER, end)
+        _unload(control, loaded - INNER - OUTER)
         _wait(control, loaded - INNER - ALONE, end)
         _unload(control, loaded & INNER)
         _wait(control, loaded, end)

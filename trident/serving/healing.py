@@ -31,6 +31,7 @@ Say = Callable[[str], object]
 class Healer:
     """Looks after the server with process id `server`, which serves `repository` over HTTP at `address`.
 
+    Its model control asks for `key`.
     What happens is told to `say`, one line at a time.
     """
 
@@ -38,6 +39,7 @@ class Healer:
     repository: Path
     address: str
     say: Say
+    key: str = field(default="", repr=False)
     _known: dict[int, Stub] = field(default_factory=dict)
     _suspects: set[int] = field(default_factory=set)
     _tries: dict[Version, list[float]] = field(default_factory=dict)  # when, lately
@@ -97,7 +99,7 @@ class Healer:
             os.utime(self._folder(stub))
         except OSError as error:
             return f"its folder cannot be touched: {error.strerror}"
-        control = ModelControl(self.address, PATIENCE)
+        control = ModelControl(self.address, PATIENCE, self.key)
         try:
             control.load(stub.model)
             if stub in stubs.living(self.server).values():

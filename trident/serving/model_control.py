@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trident.errors import Unavailable
+from trident.serving.control_key import explained, http_headers
 from trident.serving.stubs import Version
 
 READY = "READY"
@@ -15,7 +16,7 @@ READY = "READY"
 
 @dataclass(frozen=True)
 class ModelControl:
-    """The model control of the server at `address`, "host:port" of its HTTP endpoint.
+    """The model control of the server at `address`, "host:port" of its HTTP endpoint, which asks for `key`.
 
     Every call raises Unavailable with the server's reason when it is refused, and when no answer comes within
     `patience` seconds.
@@ -23,6 +24,7 @@ class ModelControl:
 
     address: str
     patience: float = 120.0
+    key: str = field(default="", repr=False)
 
     def load(self, model: str) -> None:
         """Load `model` as it lies in the repository; versions whose files have not changed go on as they are."""
@@ -41,13 +43,13 @@ class ModelControl:
         try:
             connection = http.client.HTTPConnection(self.address, timeout=self.patience)
             with contextlib.closing(connection):
-                connection.request("POST", path, "{}")
+                connection.request("POST", path, "{}", http_headers(self.key))
                 response = connection.getresponse()
                 status, body = response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
             raise Unavailable(f"the server does not answer: {type(error).__name__}") from None
         if status != http.HTTPStatus.OK:
-            raise Unavailable(_reason(body))
+            raise Unavailable(explained(_reason(body)))
         return body
 
 

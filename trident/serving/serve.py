@@ -13,8 +13,12 @@ from pathlib import Path
 
 from trident import contract
 from trident.errors import ReleaseError, Unavailable
+from trident.release import MANIFEST, Manifest
+from trident.repository import canary_of, serving_release
 from trident.running import RunningServer, announced
+from trident.serving.control_key import make_key
 from trident.serving.healing import Healer, Say
+from trident.serving.installation import Installation
 from trident.serving.ports import Ports
 from trident.serving.process import Child
 from trident.serving.redis import EmbeddedRedis, require_answer
@@ -32,10 +36,17 @@ Hook = Callable[[Path, str], object]
 
 
 def load_user_rows(repository: Path, redis_url: str) -> object:
-    """Put the user rows of the serving release into Redis."""
+    """Put the user rows of the serving release into Redis, and those of a canary where its features are others."""
     from trident.state.load import load_users
 
+    canary = canary_of(repository)
+    if canary and _schema(repository, canary.release) != _schema(repository, serving_release(repository)):
+        load_users(repository, redis_url, canary.release)
     return load_users(repository, redis_url)
+
+
+def _schema(repository: Path, number: int | None) -> str:
+    return Manifest.read(repository / contract.USER_ENCODER.name / str(number) / MANIFEST).feature_schema
 
 
 def _to_stderr(text: str) -> None:
@@ -65,6 +76,11 @@ class Serving:
         """Host and port for Prometheus."""
         return self.triton.metrics
 
+    @property
+    def key(self) -> str:
+        """What the control APIs ask for."""
+        return self.triton.key
+
     def check(self) -> None:
         """Raise Unavailable, with the reason, when a process that we started has died."""
         for child in self.children:
@@ -76,11 +92,12 @@ class Serving:
 
         Python processes of the server that die meanwhile are started again; `say` is told, a line at a time.
         """
-        healer = Healer(self.triton.child.pid, self.triton.repository, self.http, say)
+        healer = Healer(self.triton.child.pid, self.triton.repository, self.http, say, self.key)
         try:
             while True:
                 self.check()
                 healer.look()
+                self.triton.close_regions()
                 time.sleep(interval)
         finally:
             healer.stop()
@@ -113,17 +130,21 @@ def serving(
     probe: str = contract.RECOMMEND.name,
     before_start: Hook | None = load_user_rows,
     request: Body | None = None,
+    installation: Installation | None = None,
     log: Path | None = None,
     patience: float = 120.0,
 ) -> Iterator[Serving]:
-    """Serve `repository` on 127.0.0.1 and yield the addresses; nothing is left running afterwards.
+    """Serve `repository` and yield the addresses on 127.0.0.1; nothing is left running afterwards.
 
     Without `redis_url` an embedded Redis is started. `ports` default to free ones. `feature_source` is as in the
-    settings. `request` is the first request sent to `probe`, by default one that `recommend` understands. Raises
-    ReleaseError when there is nothing to serve, SetupError when this machine lacks something, Unavailable when a part
-    does not come up within `patience` seconds.
+    settings. `request` is the first request sent to `probe`, by default one that `recommend` understands. What is
+    started is `installation`, by default the wheel. Raises ReleaseError when there is nothing to serve, SetupError when
+    this machine lacks something, Unavailable when a part does not come up within `patience` seconds. The
+    key to the control APIs lies beside the repository.
     """
     repository = require_repository(Path(repository), models)
+    models = (*models, *(model for model in experiment_models(repository) if model not in models))
+    key = make_key(repository)
     if feast := feast_address(feature_source):
         require_feast(*feast)
     settled = (ports or Ports(0, 0, 0)).settle()  # before anything is started
@@ -136,12 +157,34 @@ def serving(
             before_start(repository, url)
         env = _environment(url, feature_source)
         triton = stack.enter_context(
-            TritonServer(repository, models=models, probe=probe, ports=settled, env=env, log=log, patience=patience)
+            TritonServer(
+                repository,
+                models=models,
+                probe=probe,
+                ports=settled,
+                key=key,
+                installation=installation,
+                env=env,
+                log=log,
+                patience=patience,
+            )
         )
         check_round_trip(triton.http, probe, sample() if request is None else request)
         note = RunningServer(str(repository), triton.http, triton.grpc, url, os.getpid(), feature_source)
         stack.enter_context(announced(note))
         yield Serving(triton, url, (triton.child, *((redis.child,) if redis else ())))
+
+
+def experiment_models(repository: Path) -> list[str]:
+    """The router, where the repository has it, and the second ensemble while a canary runs whose release is whole."""
+    found = []
+    if (repository / contract.RECOMMEND_AB.name / str(contract.ROUTER_VERSION) / "model.py").is_file():
+        found.append(contract.RECOMMEND_AB.name)
+    canary = canary_of(repository)
+    needed = (*contract.LEAVES, contract.RECOMMEND_CANARY)
+    if canary and all((repository / model.name / str(canary.release)).is_dir() for model in needed):
+        found.append(contract.RECOMMEND_CANARY.name)
+    return found
 
 
 def _environment(redis_url: str, feature_source: str) -> dict[str, str]:

@@ -9,10 +9,12 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from trident import locations
 from trident.errors import SetupError
 from trident.serving import native
+from trident.serving.ports import HOST
 
 INSTALL = "pip install 'trident-recommender[serve]'"
 
@@ -24,6 +26,8 @@ class TritonWheel:
     package: Path
     libraries: Path
     libpython: Path | None
+    address: ClassVar[str] = HOST  # it has no later security fixes
+    options: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def find(cls) -> TritonWheel:

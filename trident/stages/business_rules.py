@@ -15,6 +15,7 @@ from trident.safety import Safety
 from trident.stages.counted import count_answers, follow_items
 from trident.stages.host import Host, Users
 from trident.stages.impressions import ImpressionLog
+from trident.stages.one_release import require_one_release
 from trident.stages.stage import Tensors
 
 NO_DEDUP = degraded_bit("dedup_unavailable")
@@ -61,9 +62,11 @@ class BusinessRules:
         feature_sample: np.ndarray,
         search_funnel: np.ndarray,
         search_flags: np.ndarray,
+        encoder_release: np.ndarray,
         request_id: np.ndarray | None = None,
     ) -> Tensors:
         """Inputs and outputs as in the contract of `business_rules`; `request_id` (B,) is what a retry would repeat."""
+        require_one_release(BUSINESS_RULES.name, self.release.manifest.release, encoder_release)
         users, k = candidate_rows.shape
         probability = click_probability.reshape(users, k)
         answers = [

@@ -17,6 +17,7 @@ from trident.safety import Safety
 from trident.search import ItemIndex, allowed_rows
 from trident.stages.counted import follow_items
 from trident.stages.host import Host
+from trident.stages.one_release import require_one_release
 from trident.stages.probe import RecallProbe
 from trident.stages.stage import Tensors
 
@@ -37,12 +38,17 @@ class Candidates:
     popular: np.ndarray  # (1 + regions, p) item rows as in the item columns
     pinned: np.ndarray  # rows that are candidates wherever they may be shown
     probe: RecallProbe | None = None
+    release: int = 1
 
     @classmethod
     def open(cls, release: Release, host: Host) -> Candidates:
         """Map the index and the item columns."""
         manifest = release.manifest
-        index = ItemIndex.open(release.folder / "index.faiss", int(manifest.search["nprobe"]), manifest.items)
+        index = ItemIndex.served(release.folder / "index.faiss", manifest.search, manifest.items)
+        if host.card is not None:
+            from trident.gpu_search import CardIndex
+
+            index = CardIndex.on(index, host.card)
         rules = Rules.read(release.folder / "rules.toml")
         lists, regions = release.items.popular, len(release.vocabulary.regions)
         if len(lists) != 1 + regions:
@@ -50,7 +56,7 @@ class Candidates:
         safety = host.safety(release, rules)
         follow_items(safety, CANDIDATES.name, manifest.release)
         probe = RecallProbe(index, host.settings.recall_probe) if index.lists > 1 and host.probes else None
-        return cls(safety, index, lists, Pins.of(rules, release.items).rows, probe)
+        return cls(safety, index, lists, Pins.of(rules, release.items).rows, probe, manifest.release)
 
     def close(self) -> None:
         """Follow the item changes no longer, and end what runs beside the requests."""
@@ -65,19 +71,22 @@ class Candidates:
         viewer_region: np.ndarray,
         viewer_age: np.ndarray,
         state_flags: np.ndarray,
+        encoder_release: np.ndarray,
     ) -> Tensors:
         """Inputs and outputs as in the contract of `candidates`."""
+        require_one_release(CANDIDATES.name, self.release, encoder_release)
         users = len(user_embedding)
         rows = np.full((users, CANDIDATES_PER_USER), NO_ITEM, np.int64)
         similarity = np.full((users, CANDIDATES_PER_USER), np.nan, np.float32)
         funnel = np.zeros((users, len(SEARCH_FUNNEL)), np.int32)
         flags = state_flags | STALE * self.safety.stale
+        search = self.index.prepared(user_embedding)
         for i in range(users):
             allowed = self.safety.allowed(int(viewer_region[i, 0]), int(viewer_age[i, 0]))
             with without(allowed.bitmap, seen_rows[i]) as hidden:
                 left = allowed.safe - hidden
                 if np.isfinite(user_embedding[i]).all():
-                    found = self.index.search(user_embedding[i], CANDIDATES_PER_USER, allowed.bitmap, left)
+                    found = search[i](CANDIDATES_PER_USER, allowed.bitmap, left)
                     rows[i], similarity[i] = found
                     if self.probe:
                         self.probe.offer(user_embedding[i], allowed.bitmap, rows[i])

@@ -65,6 +65,7 @@ class Host:
     settings: Settings = field(default_factory=Settings.from_environment)
     stand_in: Users | None = None
     store: type[UserStore] = UserStore
+    card: int | None = None  # number of the NVIDIA card that a stage may use
 
     @property
     def probes(self) -> bool:

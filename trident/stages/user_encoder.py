@@ -82,6 +82,7 @@ class UserEncoder:
             "viewer_age": np.array([[row.age] for row in rows], np.int32),
             "seen_rows": self._seen(shown, history, states),
             "state_flags": flags[:, None],
+            "encoder_release": np.full((len(users), 1), self.release.manifest.release, np.int64),
         }
 
     def _seen(self, shown: np.ndarray, history: np.ndarray, states: Sequence[UserState]) -> np.ndarray:
