@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made on first use. `make PYTHON=python3.12 ...` picks another interpreter.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.10 || command -v python3.12 || command -v python3)
-EXTRAS := serve,export,loadtest,dev
+EXTRAS := serve,export,loadtest,alternatives,dev
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed

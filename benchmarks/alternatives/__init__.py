@@ -1,0 +1,1 @@
+"""Trident beside what one would build instead, over the same release."""
