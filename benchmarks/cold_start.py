@@ -26,8 +26,9 @@ from trident_export import baselines
 from trident_export.baselines import popular_by_region, without_touched
 from trident_export.build_config import BuildConfig
 from trident_export.build_source import Source, folder_source, synthetic_source
+from trident_export.bystanders import Bystanders
 from trident_export.data.validate import validate
-from trident_export.end_to_end import NEUTRAL_RULES, Bystanders, inputs, write_release
+from trident_export.end_to_end import NEUTRAL_RULES, inputs, write_release
 from trident_export.ground import Ground, lay_ground
 from trident_export.index import one_thread
 from trident_export.intervals import interval, resampled_means

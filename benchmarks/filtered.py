@@ -26,13 +26,15 @@ import numpy as np
 
 from trident.contract import CANDIDATES_PER_USER, DEFAULT_LIMIT
 from trident.items import ItemColumns, blocked_words, write_items
-from trident.release import MANIFEST, Release, fingerprints
+from trident.release import MANIFEST, Release
 from trident.search import ItemIndex
 from trident.serving.serve import serving
 from trident.users import UserRows
 from trident_client import Recommendation, Recommender
 from trident_export.index import build_index, write_index
+from trident_export.publishing.golden import write_golden
 from trident_export.publishing.publish import publish
+from trident_export.writer import write_manifest
 
 NOISE = 0.5  # of an item's vector, relative to the one that it was made from
 WARM_UP = 100  # requests
@@ -81,8 +83,8 @@ def make(folder: Path, models: Release, options: argparse.Namespace) -> Release:
     write_index(index, folder / "index.faiss")
     blocked = np.where(rng.random(options.items) < options.kept, -1, 0)
     write_like(folder / "items", models, origin, blocked)
-    manifest = replace(models.manifest, items=options.items, search=asdict(settings), files=fingerprints(folder))
-    manifest.write(folder / MANIFEST)
+    write_manifest(folder, replace(models.manifest, items=options.items, search=asdict(settings)))
+    write_golden(folder)
     return Release.open(folder)
 
 

@@ -54,9 +54,9 @@ def ask(server: Serving) -> None:
     with Recommender(server.grpc) as recommender:
         for number in range(WARM_UP):
             recommender.recommend(f"somebody else {number}")
-        before = stage_times(server.http)
+        before = stage_times(server.http, server.key)
         answer = recommender.recommend(USER)
-        after = stage_times(server.http)
+        after = stage_times(server.http, server.key)
     print_answer(answer, console, items)
     table = Table(title="time per stage", title_justify="left")
     table.add_column("model")

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from trident.command_group import build
 from trident.contract import DEGRADED, FUNNEL, RECOMMEND
 from trident.metrics import metrics
+from trident.router import ROUTED
 from trident.stages import STAGES
 from trident_export.data.page import page
 
@@ -31,6 +32,7 @@ def test_every_link_of_the_pages_leads_somewhere():
 
 def test_the_page_of_metrics_lists_what_the_stages_count():
     assert STAGES  # their modules make the metrics
+    assert ROUTED
     page = (ROOT / "docs/metrics.md").read_text("utf-8")
     listed = set(re.findall(r"^\| `(trident_\w+)` \| \w+ \| ([\w, ]*?) ?\|", page, re.M))
     assert listed == {(metric.name, ", ".join(metric.labels)) for metric in metrics()}

@@ -40,6 +40,7 @@ def candidate_request(count: int, shown: int) -> dict[str, np.ndarray]:
         "viewer_region": np.zeros((count, 1), np.int32),
         "viewer_age": np.zeros((count, 1), np.int32),
         "state_flags": np.zeros((count, 1), np.int32),
+        "encoder_release": np.ones((count, 1), np.int64),
     }
 
 

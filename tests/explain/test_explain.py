@@ -18,7 +18,7 @@ from trident.explain.why_not import why_not
 from trident.pipeline import Pipeline
 from trident.safety import Safety
 from trident.state.store import UserState
-from trident_export.end_to_end import Bystanders
+from trident_export.bystanders import Bystanders
 
 NOW = 1_780_272_000
 
