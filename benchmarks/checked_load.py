@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trident_client import Recommender, RecommenderError
 from benchmarks.variants import Answer, material
+from trident_client import Recommender, RecommenderError
 
 CLIENTS = 8
 DEADLINE = 5.0  # seconds

@@ -27,11 +27,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trident.errors import TridentError, Unavailable
 from benchmarks.checked_load import CLIENTS, CheckedLoad, Reply
+from benchmarks.variants import Answer, answers, as_of, make_variants
+from trident.errors import TridentError, Unavailable
 from trident_loadtest.latency import known_users, machine
 from trident_loadtest.serve_process import ServeProcess
-from benchmarks.variants import Answer, answers, as_of, make_variants
 
 RATE = 100.0  # requests/s
 USERS = 40

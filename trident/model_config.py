@@ -12,6 +12,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from trident.canary import Canary
 from trident.contract import (
     BUSINESS_RULES,
     CANDIDATES,
@@ -82,6 +83,12 @@ def config(contract: ModelContract, release: int | None = None) -> model_config_
 def text(contract: ModelContract, release: int | None = None) -> str:
     """The config of one model as the text of its `config.pbtxt`."""
     return text_format.MessageToString(config(contract, release), as_utf8=True)
+
+
+def text_of_experiment(contract: ModelContract, canary: Canary | None) -> str:
+    """The config of the second ensemble or of the router, which name the canary that runs, if any."""
+    told = replace(contract, parameters=canary.parameters() if canary else {})
+    return text(told, canary.release if canary else None)
 
 
 def gpu_config(contract: ModelContract) -> model_config_pb2.ModelConfig | None:

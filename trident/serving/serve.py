@@ -16,6 +16,7 @@ from trident.errors import ReleaseError, Unavailable
 from trident.release import MANIFEST, Manifest
 from trident.repository import canary_of, serving_release
 from trident.running import RunningServer, announced
+from trident.serving.configs import renew_configs
 from trident.serving.control_key import make_key
 from trident.serving.healing import Healer, Say
 from trident.serving.installation import Installation
@@ -143,6 +144,7 @@ def serving(
     key to the control APIs lies beside the repository.
     """
     repository = require_repository(Path(repository), models)
+    renew_configs(repository)
     models = (*models, *(model for model in experiment_models(repository) if model not in models))
     key = make_key(repository)
     if feast := feast_address(feature_source):

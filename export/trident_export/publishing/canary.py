@@ -17,7 +17,7 @@ from pathlib import Path
 
 from trident import model_config
 from trident.canary import Canary
-from trident.contract import MODELS, RECOMMEND, RECOMMEND_AB, RECOMMEND_CANARY, ROUTER_VERSION, ModelContract
+from trident.contract import MODELS, RECOMMEND, RECOMMEND_AB, RECOMMEND_CANARY, ROUTER_VERSION
 from trident.errors import ReleaseError, Unavailable
 from trident.locations import model_repository
 from trident.repository import canary_of, numbers_in_use, serving_release
@@ -110,7 +110,7 @@ def install_router(repository: Path, server: Server | None) -> None:
     if not (version / "__pycache__").exists():
         (version / "__pycache__").touch()  # where Python would put its cache: a folder that changes is loaded again
     _write(version / "model.py", code.read_text("utf-8"), repository)
-    _write(folder / "config.pbtxt", _config(RECOMMEND_AB, canary), repository)
+    _write(folder / "config.pbtxt", model_config.text_of_experiment(RECOMMEND_AB, canary), repository)
     if server:
         server.control.load([RECOMMEND_AB.name], ROUTER_VERSION)
 
@@ -171,12 +171,7 @@ def _say(repository: Path, canary: Canary | None) -> None:
         path.unlink(missing_ok=True)
         return
     (path.parent / str(canary.release)).mkdir(parents=True, exist_ok=True)
-    _write(path, _config(RECOMMEND_CANARY, canary), repository)
-
-
-def _config(contract: ModelContract, canary: Canary | None) -> str:
-    told = replace(contract, parameters=canary.parameters() if canary else {})
-    return model_config.text(told, canary.release if canary else None)
+    _write(path, model_config.text_of_experiment(RECOMMEND_CANARY, canary), repository)
 
 
 def _write(path: Path, text: str, repository: Path) -> None:
