@@ -4,7 +4,7 @@
     .venv/bin/python benchmarks/rollback.py build/scale
 
 Publishes the release twice, serves it, and runs `trident rollback` as a process of its own while a client asks without
-a pause; then goes forward again, and so on. The first time after a publish is the slow one (`docs/runbook.md`).
+a pause; then goes forward again, and so on. `docs/runbook.md` has a printed result.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import pytest
 from trident.contract import LEAVES
 from trident.errors import ReleaseError, Unavailable
 from trident.repository import serving_release
+from trident.serving import stubs
 from trident.serving.model_control import READY, ModelControl
 from trident.serving.redis import EmbeddedRedis
 from trident.serving.serve import Serving, serving
@@ -94,6 +95,21 @@ def test_there_and_back_and_on(running, server, redis, repository, recommender, 
     assert publish.publish(other_release, repository, server) == 3
     assert recommender.recommend("u1", record=False).release == 3
     assert loaded(running) == {1, 3}
+
+
+def test_processes_of_a_release_live_through_publishes_and_rollbacks(running, server, redis, repository, tiny_release):
+    def processes(number: int) -> set[int]:
+        return {pid for pid, stub in stubs.living(running.triton.child.pid).items() if stub.version == number}
+
+    before = serving_release(repository)
+    serving_now = processes(before)
+    number = publish.publish(tiny_release, repository, server)
+    new = processes(number)
+    assert rollback(repository, server) == before
+    rollback(repository, server, to=number)
+    assert len(new) == len(LEAVES)
+    assert serving_now <= processes(before)
+    assert processes(number) == new
 
 
 @pytest.mark.parametrize("which", ["tiny_release", "other_release"])

@@ -128,6 +128,7 @@ def _bring(journal: Journal, server: Server | None) -> None:
     staging.move_out(repository, numbers_in_use(repository) - _kept_loaded(journal), staging.AWAY)
     journal.step("place")
     pointer.place(repository, number)
+    staging.drop_copy(repository)
     if not server:
         return
     journal.step("load leaves")

@@ -125,10 +125,10 @@ def undo(journal: Journal, server: Server | None) -> None:
         with suppress(OSError):  # a full disk may be why
             history.record(repository, intent, history.TAKEN_BACK)
     if intent.act in BRINGS_FOLDERS:
+        staging.move_back(repository)  # first, since what comes back reads user rows too
         if server and intent.rows is not None:
             user_rows.take_back(repository, intent.release, intent.schema, intent.rows, server)
         staging.move_out(repository, {intent.release}, staging.REMOVED)
-        staging.move_back(repository)
         pointer.remove_new_models(repository)
     if server:
         server.control.restore([model.name for model in MODELS if (repository / model.name).is_dir()])

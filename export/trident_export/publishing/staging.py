@@ -93,6 +93,15 @@ def _version(contract: ModelContract, copied: Path, target: Path) -> None:
             os.link(copied / there / name if name else copied / there, place)
 
 
+def drop_copy(repository: Path) -> None:
+    """Remove the copy, whose files are linked into the version folders by now.
+
+    Later it would be too late: the number of links is part of what Triton takes for a change of a file (its ctime), so
+    that the next load would start the processes of this version again.
+    """
+    shutil.rmtree(places.staging(repository) / RELEASE, ignore_errors=True)
+
+
 def sync(repository: Path) -> None:
     """Have the file system keep the copy and the version folders."""
     seen: set[int] = set()
