@@ -21,7 +21,7 @@ from trident_export.features_logged import check_logged
 from trident_export.feedback_pull import pull
 from trident_export.impressions_pull import pull_shown
 from trident_export.publishing.control import Control
-from trident_export.publishing.publish import Server, publish
+from trident_export.publishing.publish import Options, Server, publish
 from trident_export.ranker import RankerConfig
 from trident_export.samples import SampleConfig
 from trident_export.towers import TowerConfig
@@ -63,7 +63,8 @@ def test_what_users_did_is_in_the_next_release(mine, tiny_release, tmp_path, mon
         answers = [client.recommend(f"u{n}", limit=10, device="mobile") for n in range(30)]
         told = pull_shown(server.redis_url, mine)
         made = build(folder_source("files", mine), tmp_path / "second", QUICK)
-        assert publish(made.folder, repository, Server(Control(server.grpc, server.key), server.redis_url)) == 2
+        there = Server(Control(server.grpc, server.key), server.redis_url)
+        assert publish(made.folder, repository, there, Options(override="of a hundred users nothing is sure")) == 2
         answer = client.recommend("u5", record=False)
         newcomer = client.recommend("newcomer", record=False)
     assert [pulled.rows for pulled, _ in told.values()] == [300, 300]
