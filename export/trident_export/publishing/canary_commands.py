@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trident.locations import DEFAULT_REPOSITORY
+from trident_export.publishing.addressing import (
+    AsJson,
+    FeatureSource,
+    KeyFile,
+    Redis,
+    Repository,
+    Url,
+    in_good_order,
+    server_of,
+)
 
 if TYPE_CHECKING:
     from trident.canary import Canary
-    from trident_export.publishing.server import Server
-
-Repository = Annotated[Path, typer.Option(help="The model repository.")]
-Url = Annotated[str, typer.Option(help="gRPC address of a server elsewhere; one of this machine is found by itself.")]
-Redis = Annotated[str, typer.Option(help="With --url: the Redis that this server asks.")]
-FeatureSource = Annotated[
-    str, typer.Option(envvar="FEATURE_SOURCE", help="With --url: where that server's user rows come from.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -64,13 +64,15 @@ def start_command(
     url: Url = "",
     redis_url: Redis = "",
     feature_source: FeatureSource = "redis",
+    key_file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a canary, or change the share of the one that runs."""
     from trident_export.publishing.canary import start
 
-    server = _server(repository, url, redis_url, feature_source)
-    canary = start(repository, release, parse_share(share), experiment, server)
+    server = server_of(repository, url, redis_url, feature_source, key_file)
+    with in_good_order():
+        canary = start(repository, release, parse_share(share), experiment, server)
     said = f"release {release} answers {_percent(canary.share)} of the users, in the experiment '{canary.experiment}'"
     _tell(canary, said, as_json)
 
@@ -80,12 +82,15 @@ def promote_command(
     url: Url = "",
     redis_url: Redis = "",
     feature_source: FeatureSource = "redis",
+    key_file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Let the canary's release serve everybody."""
     from trident_export.publishing.canary import promote
 
-    canary = promote(repository, _server(repository, url, redis_url, feature_source))
+    server = server_of(repository, url, redis_url, feature_source, key_file)
+    with in_good_order():
+        canary = promote(repository, server)
     _tell(canary, f"release {canary.release} serves everybody; the experiment '{canary.experiment}' has ended", as_json)
 
 
@@ -94,12 +99,15 @@ def stop_command(
     url: Url = "",
     redis_url: Redis = "",
     feature_source: FeatureSource = "redis",
+    key_file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """End the canary; the release that serves answers everybody again."""
     from trident_export.publishing.canary import stop
 
-    canary = stop(repository, _server(repository, url, redis_url, feature_source))
+    server = server_of(repository, url, redis_url, feature_source, key_file)
+    with in_good_order():
+        canary = stop(repository, server)
     said = f"the experiment '{canary.experiment}' has ended; release {canary.release} stays in the repository"
     _tell(canary, said, as_json)
 
@@ -114,20 +122,6 @@ def parse_share(text: str) -> float:
     if rest or not 0 <= share <= 1:
         raise typer.BadParameter(f"--share: expected a share like 5% or 0.05, got '{text}'")
     return share
-
-
-def _server(repository: Path, url: str, redis_url: str, feature_source: str) -> Server | None:
-    from trident.running import serving_repository
-    from trident.serving.control_key import read_key
-    from trident_export.publishing.control import Control
-    from trident_export.publishing.server import Server
-
-    if bool(url) != bool(redis_url):
-        raise typer.BadParameter("--url and --redis-url go together: the release of a canary may bring user rows")
-    here = serving_repository(repository)
-    if here and not url:
-        url, redis_url, feature_source = here.grpc, here.redis_url, here.feature_source
-    return Server(Control(url, read_key(repository)), redis_url, feature_source) if url else None
 
 
 def _tell(canary: Canary, said: str, as_json: bool) -> None:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trident.locations import DEFAULT_REPOSITORY
+from trident_export.publishing.addressing import (
+    AsJson,
+    FeatureSource,
+    KeyFile,
+    Redis,
+    Repository,
+    Url,
+    in_good_order,
+    server_of,
+)
 
 if TYPE_CHECKING:
     from trident_export.publishing.publish import Options
@@ -20,16 +28,6 @@ if TYPE_CHECKING:
 NICENESS = 10  # of a publish: what serves on this machine goes first
 
 Release = Annotated[Path, typer.Argument(help="Release folder, as `trident build` leaves it.")]
-Repository = Annotated[Path, typer.Option(help="The model repository; publish makes it when it is not there.")]
-Url = Annotated[str, typer.Option(help="gRPC address of a server elsewhere; one of this machine is found by itself.")]
-Redis = Annotated[str, typer.Option(help="With --url: the Redis that this server asks.")]
-FeatureSource = Annotated[
-    str, typer.Option(envvar="FEATURE_SOURCE", help="With --url: where that server's user rows come from.")
-]
-KeyFile = Annotated[
-    Path | None, typer.Option(help="Control key of the server; without it the one beside the repository.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -68,9 +66,9 @@ def publish_command(
     from trident_export.publishing.publish import publish
 
     options = _options(dry_run, hold, force, reason, gates, trial_seconds, trial_memory)
-    server = _server(repository, url, redis_url, feature_source, key_file)
+    server = server_of(repository, url, redis_url, feature_source, key_file)
     checks: list[dict[str, Any]] = []
-    with _interruptible():
+    with in_good_order():
         number = publish(release, repository, server, options, checks.extend)
     for warning in _warnings(release):
         typer.echo(f"warning: {warning}", err=True)
@@ -96,8 +94,8 @@ def rollback_command(
     from trident.repository import serving_release
     from trident_export.publishing.rollback import rollback
 
-    server = _server(repository, url, redis_url, feature_source, key_file)
-    with _interruptible():
+    server = server_of(repository, url, redis_url, feature_source, key_file)
+    with in_good_order():
         number = rollback(repository, server, to)
     if as_json:
         typer.echo(json.dumps({"release": number, "repository": str(repository)}))
@@ -117,19 +115,6 @@ def releases_command(repository: Repository = DEFAULT_REPOSITORY, as_json: AsJso
         print_releases(listed)
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP end what is under way in good order."""
-    from trident.serving.signals import Interrupted, interruptible
-
-    try:
-        with interruptible():
-            yield
-    except Interrupted:
-        typer.echo("trident: interrupted; `trident releases` says what serves", err=True)
-        raise typer.Exit(130) from None
-
-
 def _options(
     dry_run: bool, hold: bool, force: bool, reason: str, gates: Path | None, seconds: float, memory: float
 ) -> Options:
@@ -144,21 +129,6 @@ def _options(
         raise typer.BadParameter("--force and --reason go together: what was passed over, and why, is recorded")
     act = DRY_RUN if dry_run else HOLD if hold else PUBLISH
     return Options(act, reason.strip(), read_gates(gates), Limits(seconds, memory))
-
-
-def _server(repository: Path, url: str, redis_url: str, feature_source: str, key_file: Path | None) -> Server | None:
-    """The server that is named, or the one of this machine that serves the repository, or None."""
-    from trident.running import serving_repository
-    from trident.serving.control_key import read_key
-    from trident_export.publishing.control import Control
-    from trident_export.publishing.server import Server
-
-    if bool(url) != bool(redis_url):
-        raise typer.BadParameter("--url and --redis-url go together: releases bring user rows")
-    here = serving_repository(repository)
-    if here and not url:
-        url, redis_url, feature_source = here.grpc, here.redis_url, here.feature_source
-    return Server(Control(url, read_key(key_file or repository)), redis_url, feature_source) if url else None
 
 
 def _warnings(release: Path) -> list[str]:
