@@ -42,15 +42,26 @@ class Healer:
     key: str = field(default="", repr=False)
     _known: dict[int, Stub] = field(default_factory=dict)
     _suspects: set[int] = field(default_factory=set)
+    _fresh: bool = False
     _tries: dict[Version, list[float]] = field(default_factory=dict)  # when, lately
     _busy: dict[Version, threading.Thread] = field(default_factory=dict)
     _retired: set[Version] = field(default_factory=set)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def suspicious(self) -> bool:
+        """Whether the last look saw a process dead for the first time, so that another one is due soon."""
+        return self._fresh
+
+    @property
+    def watched(self) -> set[int]:
+        """Process ids of the living ones of the last look."""
+        return self._known.keys() - self._suspects
+
     def look(self) -> None:
-        """Note the processes that live, and begin to heal what has died; call it a few times a second."""
+        """Note the processes that live, and begin to heal what has died; call it when one ends, and once a second."""
         self._busy = {version: thread for version, thread in self._busy.items() if thread.is_alive()}
-        living, dead = stubs.living(self.server), stubs.dead(self.server)
+        living, dead = stubs.living_and_dead(self.server)
         self._known |= living
         lost = dead & self._known.keys()
         for pid in lost & self._suspects:  # seen dead twice: one that ends in good order is soon gone
@@ -61,7 +72,7 @@ class Healer:
                 thread = threading.Thread(target=self._heal, args=(stub,), name=f"heal {stub.instance}", daemon=True)
                 self._busy[stub.of] = thread
                 thread.start()
-        self._suspects = lost
+        self._fresh, self._suspects = not lost <= self._suspects, lost
         self._retired -= {stub.of for stub in living.values()}
         self._known = {pid: stub for pid, stub in self._known.items() if pid in living or pid in dead}
 

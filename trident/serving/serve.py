@@ -25,12 +25,16 @@ from trident.serving.process import Child
 from trident.serving.redis import EmbeddedRedis, require_answer
 from trident.serving.round_trip import Body, check_round_trip, sample
 from trident.serving.signals import Interrupted, interruptible
+from trident.serving.stubs import wait_for_an_end
 from trident.serving.triton import TritonServer
 from trident.settings import REDIS
 from trident.state.feast import feast_address, require_feast
 
 MODELS = (contract.USER_TOWER.name, contract.FEEDBACK.name, contract.RECOMMEND.name)
 """Loaded by name; the ensemble brings its steps along, and `user_tower` is asked by one of them."""
+
+EVERY, SOON = 1.0, 0.1
+"""Seconds between two looks at the processes, and until the next one when a process has just ended."""
 
 Hook = Callable[[Path, str], object]
 """What puts user rows into Redis before Triton starts: (repository, redis_url); not asked where Feast has them."""
@@ -88,8 +92,8 @@ class Serving:
             if child.death:
                 raise self.triton.failure(child.death) if child is self.triton.child else _died(child)
 
-    def supervise(self, say: Say, interval: float = 0.2) -> None:
-        """Block until a process that we started dies, looking every `interval` seconds; raise then as `check` does.
+    def supervise(self, say: Say) -> None:
+        """Block until a process that we started dies; raise then as `check` does.
 
         Python processes of the server that die meanwhile are started again; `say` is told, a line at a time.
         """
@@ -99,7 +103,10 @@ class Serving:
                 self.check()
                 healer.look()
                 self.triton.close_regions()
-                time.sleep(interval)
+                if healer.suspicious:
+                    time.sleep(SOON)
+                else:
+                    wait_for_an_end({child.pid for child in self.children} | healer.watched, EVERY)
         finally:
             healer.stop()
 

@@ -7,7 +7,10 @@ notices nothing, and every request that needs it fails until the model is loaded
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+import select
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +35,36 @@ class Stub:
 
 def living(server: int) -> dict[int, Stub]:
     """The stubs of the server with process id `server`, by process id."""
-    found = {pid: _stub(pid) for pid, state in _children(server) if state != "Z"}
-    return {pid: stub for pid, stub in found.items() if stub}
+    return living_and_dead(server)[0]
 
 
 def dead(server: int) -> set[int]:
     """Process ids of children of the server that have ended and that it has not noticed."""
-    return {pid for pid, state in _children(server) if state == "Z"}
+    return living_and_dead(server)[1]
+
+
+def living_and_dead(server: int) -> tuple[dict[int, Stub], set[int]]:
+    """Both at one moment."""
+    states = dict(_children(server))
+    found = {pid: _stub(pid) for pid, state in states.items() if state != "Z"}
+    return {pid: stub for pid, stub in found.items() if stub}, {pid for pid, state in states.items() if state == "Z"}
+
+
+def wait_for_an_end(pids: Iterable[int], seconds: float) -> None:
+    """Return when one of the processes has ended, or after so many seconds."""
+    waiting, opened = select.poll(), []
+    try:
+        for pid in pids:
+            opened.append(os.pidfd_open(pid))
+            waiting.register(opened[-1], select.POLLIN)
+        waiting.poll(1000 * seconds)
+    except ProcessLookupError:
+        return
+    except OSError:  # a system without descriptors of processes
+        time.sleep(min(seconds, 0.2))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _children(server: int) -> Iterator[tuple[int, str]]:
@@ -52,13 +78,13 @@ def _children(server: int) -> Iterator[tuple[int, str]]:
 
 def _candidates(server: int) -> list[str]:
     """Process ids among which the children are: what each thread lists, or all where the kernel keeps no lists."""
-    lists = list((PROC / str(server) / "task").glob("*/children"))
-    if not lists:
-        return [folder.name for folder in PROC.glob("[0-9]*")]
+    threads = PROC / str(server) / "task"
+    if not (threads / str(server) / "children").is_file():
+        return [folder.name for folder in PROC.iterdir() if folder.name.isdigit()]
     found: list[str] = []
-    for children in lists:
+    for thread in threads.iterdir():
         with contextlib.suppress(OSError):
-            found += children.read_text().split()
+            found += (thread / "children").read_text().split()
     return found
 
 
