@@ -8,10 +8,12 @@ under a search.
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from dataclasses import dataclass
 from functools import cached_property
 
+import numba
 import numpy as np
 
 from trident.contract import UNKNOWN_REGION, UNLISTED_REGION
@@ -20,6 +22,8 @@ from trident.live.columns import LiveColumns, Visibility
 from trident.live.follower import Follower
 from trident.release import Release
 from trident.settings import Settings
+
+ALL_REGIONS = np.iinfo(np.uint64).max
 
 
 @dataclass(frozen=True)
@@ -101,10 +105,18 @@ class Safety:
     def _limits(self) -> np.ndarray:
         return np.unique(self.age_limit)
 
+    def prepare(self, most: int) -> None:
+        """Make the bitmaps of all kinds of viewers, `most` of them at most, so that no request waits for one."""
+        regions = [UNKNOWN_REGION, UNLISTED_REGION, *range(len(self.items.popular) - 1)]
+        ages = [-1, *self._limits[self._limits > 0].tolist()]
+        for region, age in list(itertools.product(regions, ages))[:most]:
+            self.allowed(region, age)
+
     def _count(self, region: int, age: int) -> AllowedItems:
-        steps = self._steps(self._columns.now, self.age_limit, region, age)
-        in_stock, here, safe = map(_total, steps)
-        return AllowedItems(np.packbits(steps[-1], bitorder="little"), in_stock, here, safe, self._columns.end)
+        bitmap, now = np.empty(-(-len(self.items) // 8), np.uint8), self._columns.now
+        columns = (now.in_stock, now.flagged, now.blocked, now.elsewhere, self.age_limit)
+        in_stock, here, safe = _pack(bitmap, *columns, *_regions(now, region), max(age, 0))
+        return AllowedItems(bitmap, in_stock, here, safe, self._columns.end)
 
     def _follow(self, kept: AllowedItems, region: int, age: int) -> AllowedItems:
         """Bring a bitmap and its counts up to date, for the rows that changed alone."""
@@ -127,13 +139,37 @@ class Safety:
         return items.in_stock, here, here & ~items.flagged & (age_limit <= max(age, 0))
 
 
+def _regions(items: Visibility, region: int) -> tuple[np.ndarray, bool]:
+    """Where an item must not be blocked for a viewer in `region`: (words,) uint64, and whether elsewhere."""
+    words = np.full(items.blocked.shape[1], ALL_REGIONS if region == UNKNOWN_REGION else 0, np.uint64)
+    if region >= 0:
+        word, bit = divmod(region, REGIONS_PER_WORD)
+        words[word] = 1 << bit
+    return words, region < 0
+
+
 def _blocked(items: Visibility, region: int) -> np.ndarray:
-    if region == UNKNOWN_REGION:
-        return items.blocked.any(axis=1) | items.elsewhere
-    if region == UNLISTED_REGION:
-        return items.elsewhere
-    word, bit = divmod(region, REGIONS_PER_WORD)
-    return (items.blocked[:, word] >> np.uint64(bit) & np.uint64(1)).astype(bool)
+    words, elsewhere = _regions(items, region)
+    blocked = (items.blocked & words).any(axis=1)
+    return blocked | items.elsewhere if elsewhere else blocked
+
+
+@numba.njit(cache=True, nogil=True)
+def _pack(bitmap, in_stock, flagged, blocked, elsewhere, age_limit, words, not_elsewhere, age):
+    """Pack what `Safety._steps` says of all items, in one pass over the columns; returns its three counts."""
+    stocked = here = safe = 0
+    for byte in range(len(bitmap)):
+        bits = 0
+        for row in range(8 * byte, min(8 * byte + 8, len(in_stock))):
+            allowed = not (not_elsewhere and elsewhere[row])
+            for word in range(len(words)):
+                allowed &= blocked[row, word] & words[word] == 0
+            allowed &= in_stock[row]
+            shown = allowed & (not flagged[row]) & (age_limit[row] <= age)
+            stocked, here, safe = stocked + in_stock[row], here + allowed, safe + shown
+            bits |= shown << (row & 7)
+        bitmap[byte] = bits
+    return stocked, here, safe
 
 
 def set_bits(bitmap: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:

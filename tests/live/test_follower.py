@@ -17,9 +17,10 @@ from trident.contract import UNKNOWN_REGION, UNLISTED_REGION
 from trident.live.state import LiveState
 from trident.live.updates import AT_ONCE, STATES, STREAM, ItemUpdates
 from trident.safety import Safety
+from trident.search import bits
 from trident.serving.redis import EmbeddedRedis
 from trident.settings import Settings
-from trident.stages.candidates import bits, without
+from trident.stages.candidates import without
 from trident.state.connection import connect
 
 EVERYBODY = 99
@@ -106,6 +107,7 @@ def test_what_cannot_be_read_hides_its_item(updates, following, item):
 
 def test_entries_of_somebody_else_break_nothing(updates, following, item):
     safety = following()
+    assert seen(safety, item)
     updates.client.xadd(STREAM, {"what": "ever"})
     updates.change({"an item of another release": LiveState(flagged=True), f"item-{item}": LiveState(flagged=True)})
     eventually(lambda: not seen(safety, item))

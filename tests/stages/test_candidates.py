@@ -9,8 +9,8 @@ from trident.items import ItemColumns, blocked_words, write_items
 from trident.rules import Rules
 from trident.rules.never import age_limits
 from trident.safety import Safety
-from trident.search import ItemIndex
-from trident.stages.candidates import GREETING, Candidates, bits, without
+from trident.search import ItemIndex, bits
+from trident.stages.candidates import GREETING, Candidates, without
 
 N = 3000
 RNG = np.random.default_rng(11)
