@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trident.contract import BUSINESS_RULES, RANKING_FEATURES, RENAMED
+from trident.contract import BUSINESS_RULES, RENAMED
 from trident.pipeline import Pipeline
 from trident.requests import Tensors
 from trident.serving.redis import EmbeddedRedis
@@ -31,6 +31,7 @@ from trident_export.impressions_pull import pull_shown
 
 SHARES = {"off": (0.0, 0.0), "impressions": (1.0, 0.0), "rows": (1.0, 1.0)}
 USERS, WARM = 40, 200
+MATRIX_FROM = ("candidate_rows", "similarity", "user_features", "context_features", "request_time")
 
 
 def main() -> None:
@@ -63,7 +64,7 @@ def _time_steps(folder: Path, url: str, rounds: int) -> None:
         for n, trace in enumerate(traces):
             for name in SHARES:
                 tensors = {**trace, "record": np.array([[True]])}
-                given = _given(tensors, RANKING_FEATURES.inputs)
+                given = {each: tensors[each] for each in MATRIX_FROM}
                 began = time.perf_counter()
                 tensors |= matrices[name](**given)
                 given = _given(tensors, BUSINESS_RULES.inputs)

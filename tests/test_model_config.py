@@ -17,7 +17,7 @@ from trident.contract import (
     USER_TOWER,
     ModelContract,
 )
-from trident.model_config import FOLDER, config, text, write_configs
+from trident.model_config import FOLDER, config, gpu_config, text, write_configs
 
 every_model = pytest.mark.parametrize("contract", COMMITTED, ids=lambda c: c.name)
 every_leaf = pytest.mark.parametrize("contract", LEAVES, ids=lambda c: c.name)
@@ -55,11 +55,15 @@ def test_a_batching_model_leaves_the_batch_axis_out():
     assert _dims(config(USER_TOWER).input) == {"user_features": [40], "taste": [128]}
 
 
-def test_a_queue_is_bounded_where_the_contract_says_so():
+def test_no_queue_is_bounded_by_triton_which_would_let_requests_wait_for_an_idle_model():
     for contract in LEAVES:
-        policy = config(contract).dynamic_batching.default_queue_policy
-        assert policy.max_queue_size == contract.queue
-    assert {c.name for c in LEAVES if c.queue} == {"user_encoder", "candidates"}
+        for message in (config(contract), gpu_config(contract)):
+            assert message is None or not message.dynamic_batching.HasField("default_queue_policy")
+
+
+def test_requests_are_admitted_by_the_first_step_and_end_with_the_last():
+    assert [step for step in STEPS if step.admits] == [STEPS[0]]
+    assert [step for step in STEPS if step.ends] == [STEPS[-1]]
 
 
 def test_a_model_that_does_not_batch_names_all_axes():

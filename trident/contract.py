@@ -207,7 +207,8 @@ class ModelContract:
     outputs: tuple[TensorSpec, ...]
     max_batch_size: int = 0
     instances: int = 1
-    queue: int = 0  # requests that may wait for the model, 0 for any number; what comes beyond is refused at once
+    admits: bool = False  # begins a request, and refuses it where too many are under way
+    ends: bool = False  # answers a request
     merge: bool = True  # several requests may be stacked for one run of the stage
     named: bool = False  # the stage also gets `request_id` (B,) str, the id that Triton's protocol gives a request
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -275,6 +276,7 @@ VIEWER_REGION = TensorSpec(
 VIEWER_AGE = TensorSpec("viewer_age", "INT32", ("B", 1), "years, -1 unknown")
 SEEN_ROWS = TensorSpec("seen_rows", "INT64", ("B", "S"), "item rows not to show again, -1 pads")
 ENCODER_RELEASE = TensorSpec("encoder_release", "INT64", ("B", 1), "the release that began the request")
+TICKET = TensorSpec("ticket", "INT64", ("B", 1), "under which the request was admitted, 0 where nobody counts")
 STATE_FLAGS = TensorSpec("state_flags", "INT32", ("B", 1), "bits of DEGRADED from the user's state")
 CANDIDATE_ROWS = TensorSpec("candidate_rows", "INT64", ("B", "K"), "item rows, nearest first, -1 pads")
 SIMILARITY = TensorSpec("similarity", "FP32", ("B", "K"), "inner product of the embeddings, NaN pads")
@@ -301,9 +303,9 @@ USER_ENCODER = ModelContract(
     inputs=(USER_ID, DEVICE, REGION, TIMESTAMP, LIMIT, RECORD),
     outputs=(
         USER_EMBEDDING, USER_ROW, CONTEXT_ROW, REQUEST_TIME, VIEWER_REGION, VIEWER_AGE, SEEN_ROWS, STATE_FLAGS,
-        ENCODER_RELEASE,
+        ENCODER_RELEASE, TICKET,
     ),
-    queue=32,
+    admits=True,
     named=True,
     files=_ITEMS | {"users/": "users/", "rules.toml": "rules.toml"},
 )  # fmt: skip
@@ -318,18 +320,13 @@ USER_TOWER = ModelContract(
 CANDIDATES = ModelContract(
     "candidates",
     "python",
-    inputs=(USER_EMBEDDING, SEEN_ROWS, VIEWER_REGION, VIEWER_AGE, STATE_FLAGS, ENCODER_RELEASE),
-    outputs=(CANDIDATE_ROWS, SIMILARITY, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS),
-    queue=16,
+    inputs=(
+        USER_EMBEDDING, SEEN_ROWS, VIEWER_REGION, VIEWER_AGE, STATE_FLAGS, ENCODER_RELEASE,
+        USER_ROW, CONTEXT_ROW, REQUEST_TIME,
+    ),
+    outputs=(CANDIDATE_ROWS, SIMILARITY, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS, FEATURE_MATRIX, FEATURE_SAMPLE),
     files=_ITEMS | {"index.faiss": "index.faiss", "rules.toml": "rules.toml"},
-)
-RANKING_FEATURES = ModelContract(
-    "ranking_features",
-    "python",
-    inputs=(CANDIDATE_ROWS, SIMILARITY, USER_ROW, CONTEXT_ROW, REQUEST_TIME, ENCODER_RELEASE),
-    outputs=(FEATURE_MATRIX, FEATURE_SAMPLE),
-    files=_ITEMS,
-)
+)  # fmt: skip
 RANKER = ModelContract(
     "ranker",
     "fil",
@@ -352,10 +349,11 @@ BUSINESS_RULES = ModelContract(
     "python",
     inputs=(
         USER_ID, DEVICE, REGION, LIMIT, RECORD, CANDIDATE_ROWS, CLICK_PROBABILITY, REQUEST_TIME, VIEWER_REGION,
-        VIEWER_AGE, SEEN_ROWS, FEATURE_SAMPLE, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS, ENCODER_RELEASE,
+        VIEWER_AGE, SEEN_ROWS, FEATURE_SAMPLE, SEARCH_FUNNEL_COUNTS, SEARCH_FLAGS, ENCODER_RELEASE, TICKET,
     ),
     outputs=(ITEM_ID, SCORE, RELEASE, FUNNEL_COUNTS, DEGRADED_REASONS),
     merge=False,  # the width of an answer is the largest limit of its own request
+    ends=True,
     named=True,
     files=_ITEMS | {"rules.toml": "rules.toml"},
 )  # fmt: skip
@@ -378,7 +376,7 @@ RECOMMEND_AB = ModelContract(
 
 ROUTER_VERSION = 1
 
-STEPS = (USER_ENCODER, CANDIDATES, RANKING_FEATURES, RANKER, BUSINESS_RULES)
+STEPS = (USER_ENCODER, CANDIDATES, RANKER, BUSINESS_RULES)
 """The steps of the ensemble, in order."""
 
 LEAVES = (USER_TOWER, *STEPS, FEEDBACK)

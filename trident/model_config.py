@@ -18,7 +18,7 @@ from trident.contract import (
     CANDIDATES,
     COMMITTED,
     RANKER,
-    RANKING_FEATURES,
+    RECOMMEND,
     RENAMED,
     STEPS,
     USER_ENCODER,
@@ -46,8 +46,6 @@ class WithCards:
 GPU = "gpu"
 """What `--model-config-name` is called with where there are cards."""
 
-GPU_QUEUE = 256  # requests that may wait: several batches of 64
-
 _WORKERS = WithCards(instances=4, on_card=False)  # a machine with a card has 16 cores or so
 
 WITH_CARDS: Mapping[str, WithCards] = {
@@ -57,7 +55,6 @@ WITH_CARDS: Mapping[str, WithCards] = {
     CANDIDATES.name: WithCards(instances=2, batch=64),
     RANKER.name: WithCards(instances=2, batch=RANKER.max_batch_size),  # one computes while the other copies
     USER_ENCODER.name: _WORKERS,
-    RANKING_FEATURES.name: _WORKERS,
     BUSINESS_RULES.name: _WORKERS,
 }
 """What differs there. No batch is waited for: whatever queues while a batch is computed is the next one."""
@@ -96,7 +93,7 @@ def gpu_config(contract: ModelContract) -> model_config_pb2.ModelConfig | None:
     there = WITH_CARDS.get(contract.name)
     if there is None:
         return None
-    message = config(replace(contract, instances=there.instances, max_batch_size=there.batch, queue=GPU_QUEUE))
+    message = config(replace(contract, instances=there.instances, max_batch_size=there.batch))
     if there.on_card:
         message.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
     for tensor in message.input if there.batch else ():
@@ -129,22 +126,26 @@ def _fill_leaf(message: model_config_pb2.ModelConfig, contract: ModelContract) -
     message.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=contract.instances)
     if contract.max_batch_size > 0:
         message.dynamic_batching.SetInParent()
-    if contract.queue:
-        message.dynamic_batching.default_queue_policy.max_queue_size = contract.queue
 
 
 def _fill_ensemble(message: model_config_pb2.ModelConfig, release: int) -> None:
     message.platform = "ensemble"
     message.version_policy.specific.versions.append(release)  # its version is the release that it pins
+    asked = {_name(tensor) for group in (RECOMMEND.outputs, *(step.inputs for step in STEPS)) for tensor in group}
     for contract in STEPS:
         step = message.ensemble_scheduling.step.add(model_name=contract.name, model_version=release)
         step.input_map.update(_map(contract.inputs))
-        step.output_map.update(_map(contract.outputs))
+        step.output_map.update(_map(tensor for tensor in contract.outputs if _name(tensor) in asked))
 
 
 def _map(tensors: Iterable[TensorSpec]) -> dict[str, str]:
     """The name of each tensor in its model → its name in the ensemble."""
-    return {t.name: RENAMED.get(t.name, t.name) for t in tensors}
+    return {t.name: _name(t) for t in tensors}
+
+
+def _name(tensor: TensorSpec) -> str:
+    """What a tensor is called in the ensemble, which must not have one that nobody asks for."""
+    return RENAMED.get(tensor.name, tensor.name)
 
 
 def _dims(tensor: TensorSpec, batched: bool) -> tuple[int, ...]:

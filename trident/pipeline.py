@@ -33,6 +33,7 @@ from trident.settings import Settings
 from trident.stages import STAGES
 from trident.stages.business_rules import BusinessRules
 from trident.stages.candidates import Candidates
+from trident.stages.featured_candidates import FeaturedCandidates
 from trident.stages.host import Host, Infer, Users
 from trident.stages.stage import Tensors
 from trident.stages.user_encoder import UserEncoder
@@ -112,7 +113,7 @@ class Pipeline:
     @property
     def candidates(self) -> Candidates:
         """The stage that searches."""
-        return self._stage(CANDIDATES, Candidates)
+        return self._stage(CANDIDATES, FeaturedCandidates).search
 
     @property
     def business_rules(self) -> BusinessRules:

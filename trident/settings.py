@@ -33,6 +33,7 @@ class Settings:
     """What the environment sets for the models in the server."""
 
     redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)  # may hold a password
+    most_under_way: int = 0  # requests that a server works on at once, more are refused; 0: six per core
     redis_timeout: float = 0.02  # seconds, for connecting and for each answer; never retried
     live_updates_lag: float = 1.0  # seconds without word of item changes before the answers say so
     recall_probe: float = 60.0  # seconds between two requests whose search is checked against the whole index; 0: none
@@ -46,17 +47,18 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read REDIS_URL, REDIS_TIMEOUT_MS, LIVE_UPDATES_LAG_MS, RECALL_PROBE_SECONDS, FEEDBACK_EVENTS, IMPRESSIONS,
-        IMPRESSIONS_SHARE, FEATURE_ROWS, FEATURE_ROWS_SHARE, FEATURE_SOURCE and FEAST_TIMEOUT_MS."""
+        """Read REDIS_URL, MOST_UNDER_WAY, REDIS_TIMEOUT_MS, LIVE_UPDATES_LAG_MS, RECALL_PROBE_SECONDS, FEEDBACK_EVENTS,
+        IMPRESSIONS, IMPRESSIONS_SHARE, FEATURE_ROWS, FEATURE_ROWS_SHARE, FEATURE_SOURCE and FEAST_TIMEOUT_MS."""
         return cls(
             redis_url=os.environ.get("REDIS_URL", cls.redis_url),
+            most_under_way=_count("MOST_UNDER_WAY", cls.most_under_way, least=0),
             redis_timeout=_seconds("REDIS_TIMEOUT_MS", cls.redis_timeout),
             live_updates_lag=_seconds("LIVE_UPDATES_LAG_MS", cls.live_updates_lag),
             recall_probe=float(os.environ.get("RECALL_PROBE_SECONDS", cls.recall_probe)),
             feedback_events=int(os.environ.get("FEEDBACK_EVENTS", cls.feedback_events)),
-            impressions=_entries("IMPRESSIONS", cls.impressions),
+            impressions=_count("IMPRESSIONS", cls.impressions),
             impressions_share=_share("IMPRESSIONS_SHARE", cls.impressions_share),
-            feature_rows=_entries("FEATURE_ROWS", cls.feature_rows),
+            feature_rows=_count("FEATURE_ROWS", cls.feature_rows),
             feature_rows_share=_share("FEATURE_ROWS_SHARE", cls.feature_rows_share),
             feature_source=os.environ.get("FEATURE_SOURCE", cls.feature_source),
             feast_timeout=float(os.environ.get("FEAST_TIMEOUT_MS", cls.feast_timeout * 1000)) / 1000,
@@ -77,11 +79,11 @@ def _seconds(name: str, default: float) -> float:
     return seconds
 
 
-def _entries(name: str, default: int) -> int:
-    """A number of entries of a stream; raise SetupError when it is none."""
+def _count(name: str, default: int, least: int = 1) -> int:
+    """A whole number; raise SetupError when it is none."""
     given = os.environ.get(name, str(default))
-    if not given.isascii() or not given.isdigit() or not 0 < int(given) <= 1_000_000_000:
-        raise SetupError(f"{name}: expected a whole number from 1 to 1000000000, got {given!r}")
+    if not given.isascii() or not given.isdigit() or not least <= int(given) <= 1_000_000_000:
+        raise SetupError(f"{name}: expected a whole number from {least} to 1000000000, got {given!r}")
     return int(given)
 
 

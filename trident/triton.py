@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import triton_python_backend_utils as pb
 
-from trident.contract import ModelContract, TensorSpec
+from trident.admission import Admission
+from trident.contract import TICKET, ModelContract, TensorSpec
 from trident.errors import Unavailable
 from trident.release import Release
 from trident.requests import check_inputs, split, stack
@@ -37,7 +38,10 @@ class StageModel:
         self._version = int(args["model_version"])
         folder = Path(args["model_repository"]) / args["model_version"]
         card = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
-        self._stage = self.stage.open(Release.open(folder), Host(self._infer, card=card))
+        host = Host(self._infer, card=card)
+        self._stage = self.stage.open(Release.open(folder), host)
+        counting = self.contract.admits or self.contract.ends
+        self._admission = Admission.of_environment(host.settings.most_under_way) if counting else None
         self._reporter = MetricsReporter(self._version)
         self._reporter.start()
 
@@ -46,6 +50,8 @@ class StageModel:
         if close := getattr(self._stage, "close", None):
             close()
         self._reporter.stop()
+        if self._admission:
+            self._admission.close()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer every request, each with its tensors or with its own error."""
@@ -56,8 +62,12 @@ class StageModel:
                 good.append((i, self._checked(request)))
             except Exception as error:
                 answers[i] = self._failed(error)
-        for i, answer in zip([i for i, _ in good], self._run([t for _, t in good]), strict=True):
+        for (i, tensors), answer in zip(good, self._run([tensors for _, tensors in good]), strict=True):
             answers[i] = answer
+            if self._admission and (self.contract.ends or answer.has_error()):
+                self._admission.leave(int(tensors[TICKET.name][0, 0]))  # it ends here, or never gets further
+        if self._admission:
+            self._admission.rest()
         return answers
 
     def _run(self, inputs: list[Tensors]) -> list[Any]:
@@ -73,19 +83,20 @@ class StageModel:
             return [answer for tensors in inputs for answer in self._run([tensors])]
 
     def _checked(self, request: Any) -> Tensors:
-        """The inputs of a request, checked, with its id for each of its users where the stage asks for that."""
+        """The inputs of a request, checked, with its id and its ticket for each of its users where the stage asks."""
         given = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         tensors = check_inputs(self.contract, given)
+        users = len(tensors[self.contract.inputs[0].name])
         if self.contract.named:
-            users = len(tensors[self.contract.inputs[0].name])
             tensors[REQUEST_ID] = np.full(users, request_id(self.contract.name, request), np.object_)
+        if self.contract.admits:
+            tensors[TICKET.name] = np.full((users, 1), self._admission.enter() if self._admission else 0, np.int64)
         return tensors
 
     def _stacked(self, inputs: list[Tensors]) -> Tensors:
-        stacked = stack(self.contract, inputs)
-        if self.contract.named:
-            stacked[REQUEST_ID] = np.concatenate([tensors[REQUEST_ID] for tensors in inputs])
-        return stacked
+        more = inputs[0].keys() - {spec.name for spec in self.contract.inputs}
+        together = {name: np.concatenate([tensors[name] for tensors in inputs]) for name in more}
+        return stack(self.contract, inputs) | together
 
     def _response(self, tensors: Tensors) -> Any:
         outputs = [pb.Tensor(spec.name, _plain(tensors[spec.name], spec)) for spec in self.contract.outputs]

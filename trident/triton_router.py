@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import triton_python_backend_utils as pb
 
+from trident.admission import BUSY
 from trident.canary import Canary
 from trident.contract import ModelContract, TensorSpec
 from trident.errors import InvalidInput
@@ -21,9 +22,6 @@ from trident.requests import Tensors, check_inputs
 from trident.router import ArmFailed, Router
 from trident.triton_errors import request_id, triton_error
 from trident.triton_metrics import MetricsReporter
-
-BUSY = "maximum queue size"
-"""What Triton says of a model that has as many requests waiting as it may."""
 
 REQUESTS = 64
 """Requests that are under way at once; further ones wait."""

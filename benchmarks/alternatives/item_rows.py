@@ -26,7 +26,7 @@ OK = b":%d\r\n" % ITEM_FEATURES  # what HSET answers: so many new fields
 
 
 class RedisItemRows:
-    """The step `ranking_features` with its item features from Redis: one HMGET per candidate, all in one round trip."""
+    """The stage `RankingFeatures` with its item features from Redis: one HMGET per candidate, all in one round trip."""
 
     def __init__(self, client: redis.Redis, release: Release) -> None:
         self._redis, self._as_of = client, release.manifest.as_of
@@ -38,9 +38,8 @@ class RedisItemRows:
         user_features: np.ndarray,
         context_features: np.ndarray,
         request_time: np.ndarray,
-        **unused: np.ndarray,
     ) -> Tensors:
-        """Inputs and outputs as in the contract of `ranking_features`; one process is one release."""
+        """`feature_matrix` and `feature_sample` of the candidates, as in the contract of `candidates`."""
         users, k = candidate_rows.shape
         rows = candidate_rows.ravel()
         items = advance(self.read(np.maximum(rows, 0)), "item", np.repeat(request_time[:, 0] - self._as_of, k))

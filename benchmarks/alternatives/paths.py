@@ -11,8 +11,9 @@ import lightgbm
 import numpy as np
 
 from benchmarks.alternatives.item_rows import RedisItemRows
-from trident.contract import DEFAULT_LIMIT, RANKER, RANKING_FEATURES, USER_ENCODER
+from trident.contract import CANDIDATES, DEFAULT_LIMIT, RANKER, USER_ENCODER
 from trident.pipeline import Pipeline
+from trident.stages.featured_candidates import FeaturedCandidates
 from trident.stages.stage import Tensors
 from trident.state.connection import connect
 
@@ -28,7 +29,8 @@ def with_rows_from_redis(release: Path, redis_url: str) -> Pipeline:
     """The same, but the features of the candidates are read item by item from Redis, as from a feature store."""
     pipeline = in_process(release)
     features = RedisItemRows(connect(redis_url, timeout=5.0), pipeline.release)
-    return replace(pipeline, steps=pipeline.steps | {RANKING_FEATURES.name: features})
+    featured = FeaturedCandidates(pipeline.candidates, features)
+    return replace(pipeline, steps=pipeline.steps | {CANDIDATES.name: featured})
 
 
 def lightgbm_ranker(model: Path) -> Callable[..., Tensors]:

@@ -10,7 +10,7 @@ import redis
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
-from trident.contract import CANDIDATES, NO_ITEM, RANKING_FEATURES, RECOMMEND, USER_ENCODER, ModelContract, degraded_bit
+from trident.contract import CANDIDATES, NO_ITEM, RECOMMEND, USER_ENCODER, ModelContract, degraded_bit
 from trident.errors import Unavailable
 from trident.release import Release
 from trident.requests import Tensors, check_inputs
@@ -19,7 +19,7 @@ from trident.state.history import history_key
 from trident.state.keys import key
 from trident.users import HISTORY
 
-STEPS = (USER_ENCODER, CANDIDATES, RANKING_FEATURES)
+STEPS = (USER_ENCODER, CANDIDATES)
 SECONDS = 10.0
 TRIES = 5
 NO_STATE = degraded_bit("user_state_unavailable")

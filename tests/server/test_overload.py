@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 
-from trident.contract import CANDIDATES, USER_ENCODER
+from trident.admission import BUSY, PER_CORE
 from trident_client import Recommender, RecommenderError
 
-CALLERS = USER_ENCODER.queue + CANDIDATES.queue + 40
-"""More than can wait and be computed together."""
+CALLERS = PER_CORE * len(os.sched_getaffinity(0)) + 40
+"""More than may be under way."""
 
 
 def connect(recommender: Recommender) -> None:
@@ -19,7 +20,7 @@ def connect(recommender: Recommender) -> None:
             time.sleep(0.05)
 
 
-def test_more_callers_than_can_wait_are_refused_at_once_and_the_others_answered(served):
+def test_more_callers_than_may_be_under_way_are_refused_at_once_and_the_others_answered(served):
     answers: list[int] = []
     refused: list[tuple[str, float]] = []
     begin = threading.Barrier(CALLERS)
@@ -43,6 +44,6 @@ def test_more_callers_than_can_wait_are_refused_at_once_and_the_others_answered(
     assert len(answers) + len(refused) == 5 * CALLERS
     assert set(answers) == {20}
     assert refused
-    assert all("Exceeds maximum queue size" in text for text, _ in refused)
+    assert all(BUSY in text for text, _ in refused)
     with Recommender(served.server.grpc, deadline=5) as recommender:
         assert len(recommender.recommend("u1", record=False).items) == 20

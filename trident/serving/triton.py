@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from trident import admission
 from trident.errors import SetupError, TridentError, Unavailable
 from trident.serving.control_key import HEADER, RESTRICTED
 from trident.serving.drain import drain
@@ -71,6 +72,7 @@ class TritonServer:
             self.log = _log_file(self.log or folder / "triton.log")
             prefix = f"trident_{secrets.token_hex(6)}_"
             command, env = self._command(found, folder, prefix), found.environment() | self.env
+            env[admission.FILE] = str(folder / "under-way")
             self.child = stack.enter_context(
                 Child("tritonserver", command, env=env, log=self.log, folder=folder, shm_prefix=prefix)
             )

@@ -63,6 +63,7 @@ class BusinessRules:
         search_funnel: np.ndarray,
         search_flags: np.ndarray,
         encoder_release: np.ndarray,
+        ticket: np.ndarray,
         request_id: np.ndarray | None = None,
     ) -> Tensors:
         """Inputs and outputs as in the contract of `business_rules`; `request_id` (B,) is what a retry would repeat."""

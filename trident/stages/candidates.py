@@ -14,7 +14,7 @@ from trident.release import Release
 from trident.rules import Rules
 from trident.rules.pins import Pins
 from trident.safety import Safety
-from trident.search import ItemIndex, allowed_rows
+from trident.search import ItemIndex, allowed_rows, bits
 from trident.stages.counted import follow_items
 from trident.stages.host import Host
 from trident.stages.one_release import require_one_release
@@ -27,6 +27,8 @@ STRANGER = degraded_bit("cold_start") | degraded_bit("user_state_unavailable")
 GREETING = 375
 """How many popular items of the region are candidates for a stranger: what was best on validation windows."""
 STALE = degraded_bit("live_updates_stale")
+PREPARED = 200
+"""Kinds of viewers, by region and age bracket, whose bitmaps are made before the first request: a bit per item each."""
 
 
 @dataclass
@@ -54,6 +56,8 @@ class Candidates:
         if len(lists) != 1 + regions:
             raise ReleaseError(f"item column 'popular': expected {1 + regions} rows, got {len(lists)}")
         safety = host.safety(release, rules)
+        if host.stand_in is None:
+            safety.prepare(PREPARED)
         follow_items(safety, CANDIDATES.name, manifest.release)
         probe = RecallProbe(index, host.settings.recall_probe) if index.lists > 1 and host.probes else None
         return cls(safety, index, lists, Pins.of(rules, release.items).rows, probe, manifest.release)
@@ -140,11 +144,6 @@ class Candidates:
         near = self.index.similarity(embedding, found)
         order = np.argsort(-near, kind="stable")
         rows[: len(found)], similarity[: len(found)] = found[order], near[order]
-
-
-def bits(bitmap: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Whether each of `rows` (m,) is set in a bitmap, lowest bit first: (m,) bool."""
-    return (bitmap[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).astype(bool)
 
 
 @contextmanager

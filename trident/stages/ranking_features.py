@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trident.contract import ITEM_FEATURES, NO_ITEM, RANKING_FEATURES
+from trident.contract import ITEM_FEATURES, NO_ITEM
 from trident.features.clock import advance
 from trident.features.matrix import feature_matrix
 from trident.release import Release
 from trident.stages.counted import EVERY, count_missing
 from trident.stages.host import Host
 from trident.stages.impressions import feature_sample
-from trident.stages.one_release import require_one_release
 from trident.stages.stage import Tensors
 
 
@@ -39,10 +38,8 @@ class RankingFeatures:
         user_features: np.ndarray,
         context_features: np.ndarray,
         request_time: np.ndarray,
-        encoder_release: np.ndarray,
     ) -> Tensors:
-        """Inputs and outputs as in the contract of `ranking_features`."""
-        require_one_release(RANKING_FEATURES.name, self.release.manifest.release, encoder_release)
+        """`feature_matrix` and `feature_sample` of the candidates, as in the contract of `candidates`."""
         users, k = candidate_rows.shape
         rows = candidate_rows.ravel()
         items = self.release.items.features[np.maximum(rows, 0)]

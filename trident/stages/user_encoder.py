@@ -55,6 +55,7 @@ class UserEncoder:
         region: np.ndarray,
         timestamp: np.ndarray,
         request_id: np.ndarray | None = None,
+        ticket: np.ndarray | None = None,
         **later: np.ndarray,
     ) -> Tensors:
         """Inputs and outputs as in the contract of `user_encoder`; `later` is for the last stage, checked early.
@@ -83,6 +84,7 @@ class UserEncoder:
             "seen_rows": self._seen(shown, history, states),
             "state_flags": flags[:, None],
             "encoder_release": np.full((len(users), 1), self.release.manifest.release, np.int64),
+            "ticket": np.zeros((len(users), 1), np.int64) if ticket is None else ticket,
         }
 
     def _seen(self, shown: np.ndarray, history: np.ndarray, states: Sequence[UserState]) -> np.ndarray:

@@ -1,8 +1,8 @@
 from trident.contract import CANDIDATES
-from trident.stages.candidates import Candidates
+from trident.stages.featured_candidates import FeaturedCandidates
 from trident.triton import StageModel
 
 
 class TritonPythonModel(StageModel):
     contract = CANDIDATES
-    stage = Candidates
+    stage = FeaturedCandidates

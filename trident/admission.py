@@ -1,0 +1,90 @@
+"""How many requests are under way between the first step and the last, and the word that there are too many.
+
+Whoever asks for more than a server can do is refused at once, before any work is done for him, so that the others are
+answered in time. The steps are processes of their own: they count in a small file in memory that they share, under a
+lock that the kernel frees when a process dies. Triton's own bound, `max_queue_size`, is not used, because it leaves
+requests waiting while the model is idle (`docs/decisions/0013-requests-are-admitted-at-the-first-step.md`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from trident.errors import Unavailable
+
+FILE = "TRIDENT_UNDER_WAY"
+"""Names the file for all processes of a server; without it everything is admitted."""
+PER_CORE = 6
+"""Requests per core: enough to keep it busy through a burst, and few enough to be answered within 100 ms."""
+BUSY = "too many requests are under way"
+LONGEST, PAUSE = 0.25, 0.005
+"""Seconds for which the first step works without a pause of that length before it refuses what has gathered meanwhile:
+how many requests wait for it nobody tells it."""
+FORGOTTEN = 4.0
+"""Seconds after which a request counts no more that never came to the last step, since a step between failed."""
+
+
+class Admission:
+    """The requests of one server that are under way; every process that opens the same file sees the same ones.
+
+    The file holds a number per request that may be under way: the ticket of one that is, which is the nanosecond at
+    which it was admitted, or 0.
+    """
+
+    def __init__(self, path: Path, most: int) -> None:
+        """Open or make the file; at most `most` requests are under way."""
+        self.most = most
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.ftruncate(self._file, 8 * most)
+        self._tickets = np.memmap(path, np.int64, "r+")
+        self._busy_since = self._rested = -math.inf
+
+    @classmethod
+    def of_environment(cls, most: int) -> Admission | None:
+        """That of the server which started this process, if it has one; `most` 0 stands for PER_CORE."""
+        path = os.environ.get(FILE)
+        return cls(Path(path), most or PER_CORE * len(os.sched_getaffinity(0))) if path else None
+
+    def enter(self, now: int | None = None) -> int:
+        """The ticket of one more request; raise Unavailable where too many are under way. `now`: monotonic ns."""
+        now = time.monotonic_ns() if now is None else now
+        if now / 1e9 - self._rested > PAUSE:
+            self._busy_since = now / 1e9
+        if now / 1e9 - self._busy_since > LONGEST:
+            raise Unavailable(f"{BUSY}, for more than {LONGEST:g} s on end: ask another replica, or later")
+        with self._locked() as tickets:
+            free = np.flatnonzero((tickets == 0) | (tickets < now - int(FORGOTTEN * 1e9)))
+            if not len(free):
+                raise Unavailable(f"{BUSY}, {self.most}: ask another replica, or later")
+            tickets[free] = 0
+            tickets[free[0]] = ticket = max(now, int(tickets.max()) + 1)
+        return ticket
+
+    def rest(self, now: int | None = None) -> None:
+        """Note that this process has done all that it was given. `now`: monotonic ns."""
+        self._rested = (time.monotonic_ns() if now is None else now) / 1e9
+
+    def leave(self, ticket: int) -> None:
+        """Note that the request with this ticket has ended; one that was forgotten does no harm."""
+        with self._locked() as tickets:
+            tickets[tickets == ticket] = 0
+
+    def close(self) -> None:
+        """Let go of the file; it stays for the other processes."""
+        os.close(self._file)
+
+    @contextmanager
+    def _locked(self) -> Iterator[np.ndarray]:
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        try:
+            yield self._tickets
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
