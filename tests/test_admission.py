@@ -20,13 +20,29 @@ S = 1_000_000_000
 
 def test_as_many_as_may_be_under_way_are_admitted_and_the_next_one_is_told_so(path):
     admission = Admission(path, 3)
-    first, *_ = [admission.enter(now=100 * S) for _ in range(3)]
+    for _ in range(3):
+        admission.enter(now=100 * S)
     with pytest.raises(Unavailable, match=f"{BUSY}, 3: ask another replica, or later"):
         admission.enter(now=100 * S)
-    admission.leave(first)
-    admission.enter(now=100 * S)
+
+
+def test_after_too_many_fewer_are_admitted_until_few_are_left(path):
+    admission = Admission(path, 10)
+    tickets = [admission.enter(now=S) for _ in range(10)]
+    for under_way in range(10, 3, -1):
+        with pytest.raises(Unavailable, match=f"{BUSY}, {under_way}:"):
+            admission.enter(now=S)
+        admission.leave(tickets.pop())
+    assert len(tickets) == 3  # less than OVERLOADED of the most
+    tickets.append(admission.enter(now=S))
     with pytest.raises(Unavailable):
-        admission.enter(now=100 * S)
+        admission.enter(now=S)
+    while len(tickets) > 1:  # WELL of the most
+        admission.leave(tickets.pop())
+    for _ in range(9):
+        admission.enter(now=S)
+    with pytest.raises(Unavailable, match=f"{BUSY}, 10:"):
+        admission.enter(now=S)
 
 
 def test_tickets_differ_also_within_a_nanosecond(path):
@@ -45,18 +61,14 @@ def test_a_refused_request_does_not_count(path):
 
 
 def test_a_request_that_never_ends_is_forgotten_after_some_seconds(path):
-    admission, after = Admission(path, 2), int(FORGOTTEN * S)
-    lost, other = admission.enter(now=100 * S), admission.enter(now=101 * S)
+    admission, after = Admission(path, 1), int(FORGOTTEN * S)
+    lost = admission.enter(now=100 * S)
     with pytest.raises(Unavailable):
         admission.enter(now=100 * S + after)
     admission.enter(now=100 * S + after + 1)
-    with pytest.raises(Unavailable):
-        admission.enter(now=100 * S + after + 1)
     admission.leave(lost)  # it ends after all: it was forgotten, and frees nothing
     with pytest.raises(Unavailable):
         admission.enter(now=100 * S + after + 1)
-    admission.leave(other)
-    admission.enter(now=100 * S + after + 1)
 
 
 def test_lost_requests_among_many_others_leave_nothing_behind(path):

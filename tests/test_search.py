@@ -69,6 +69,28 @@ def test_few_allowed_items_are_compared_as_the_lists_would(index, vectors, monke
     assert near == pytest.approx(likeness, abs=1e-5, nan_ok=True)
 
 
+@pytest.mark.parametrize("share", [1.0, 0.95, 0.85])
+def test_where_most_are_allowed_the_same_is_found_as_with_the_filter_inside(index, vectors, monkeypatch, share):
+    allowed = np.random.default_rng(5).random(N) < share
+    for query in vectors[:30]:
+        hidden = allowed.copy()
+        hidden[np.argsort(-(vectors @ query))[:150]] = False  # what the user has seen of what is near
+        outside = found_among(index, query, hidden)
+        with monkeypatch.context() as inside:
+            inside.setattr(search, "MOSTLY", 2)
+            expected = found_among(index, query, hidden)
+        np.testing.assert_array_equal(outside[0], expected[0])
+        np.testing.assert_array_equal(outside[1], expected[1])
+
+
+def test_where_all_that_is_near_is_hidden_the_filter_is_asked_inside(index, vectors):
+    allowed = np.ones(N, bool)
+    allowed[np.argsort(-(vectors @ vectors[0]))[: K + search.SPARE]] = False
+    rows, _ = found_among(index, vectors[0], allowed)
+    assert (rows >= 0).all()
+    assert allowed[rows].all()
+
+
 def test_a_filter_costs_little_recall(index, vectors):
     rng = np.random.default_rng(1)
     for share in (0.5, 0.2):

@@ -22,8 +22,11 @@ from trident.errors import Unavailable
 
 FILE = "TRIDENT_UNDER_WAY"
 """Names the file for all processes of a server; without it everything is admitted."""
-PER_CORE = 6
-"""Requests per core: enough to keep it busy through a burst, and few enough to be answered within 100 ms."""
+PER_CORE = 10
+"""Requests per core: so many that a burst is taken in."""
+OVERLOADED, WELL = 0.4, 0.1
+"""Once as many are under way as may be, this share of them is the limit, so that those that are admitted are answered
+in time, until the smaller share shows that the server keeps up again."""
 BUSY = "too many requests are under way"
 LONGEST, PAUSE = 0.25, 0.005
 """Seconds for which the first step works without a pause of that length before it refuses what has gathered meanwhile:
@@ -36,15 +39,16 @@ class Admission:
     """The requests of one server that are under way; every process that opens the same file sees the same ones.
 
     The file holds a number per request that may be under way: the ticket of one that is, which is the nanosecond at
-    which it was admitted, or 0.
+    which it was admitted, or 0. One more number says whether too many came lately.
     """
 
     def __init__(self, path: Path, most: int) -> None:
         """Open or make the file; at most `most` requests are under way."""
         self.most = most
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.ftruncate(self._file, 8 * most)
-        self._tickets = np.memmap(path, np.int64, "r+")
+        os.ftruncate(self._file, 8 * (most + 1))
+        numbers = np.memmap(path, np.int64, "r+")
+        self._tickets, self._overloaded = np.asarray(numbers[:most]), np.asarray(numbers[most:])
         self._busy_since = self._rested = -math.inf
 
     @classmethod
@@ -60,12 +64,14 @@ class Admission:
             self._busy_since = now / 1e9
         if now / 1e9 - self._busy_since > LONGEST:
             raise Unavailable(f"{BUSY}, for more than {LONGEST:g} s on end: ask another replica, or later")
-        with self._locked() as tickets:
-            free = np.flatnonzero((tickets == 0) | (tickets < now - int(FORGOTTEN * 1e9)))
-            if not len(free):
-                raise Unavailable(f"{BUSY}, {self.most}: ask another replica, or later")
-            tickets[free] = 0
-            tickets[free[0]] = ticket = max(now, int(tickets.max()) + 1)
+        with self._locked() as (tickets, overloaded):
+            tickets[tickets < now - int(FORGOTTEN * 1e9)] = 0
+            under_way = np.count_nonzero(tickets)
+            overloaded[0] = under_way >= self.most or (overloaded[0] and under_way > WELL * self.most)
+            if under_way >= (OVERLOADED * self.most if overloaded[0] else self.most):
+                raise Unavailable(f"{BUSY}, {under_way}: ask another replica, or later")
+            ticket = max(now, int(tickets.max()) + 1)
+            tickets[np.argmin(tickets)] = ticket
         return ticket
 
     def rest(self, now: int | None = None) -> None:
@@ -74,7 +80,7 @@ class Admission:
 
     def leave(self, ticket: int) -> None:
         """Note that the request with this ticket has ended; one that was forgotten does no harm."""
-        with self._locked() as tickets:
+        with self._locked() as (tickets, _):
             tickets[tickets == ticket] = 0
 
     def close(self) -> None:
@@ -82,9 +88,9 @@ class Admission:
         os.close(self._file)
 
     @contextmanager
-    def _locked(self) -> Iterator[np.ndarray]:
+    def _locked(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         fcntl.lockf(self._file, fcntl.LOCK_EX)
         try:
-            yield self._tickets
+            yield self._tickets, self._overloaded
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN)

@@ -71,7 +71,7 @@ class ItemIndex:
             return self._exact(query, k, allowed_rows(allowed))
         wanted = min(k, count)
         nprobe = self._nprobe(count)
-        if self.lists > 1 and count >= MOSTLY * self.index.ntotal:
+        if self.lists > 1 and self.index is self._inverted and count >= MOSTLY * self.index.ntotal:
             nearest = self._dropped(query, k, allowed, nprobe, math.ceil(k * self.index.ntotal / count) + SPARE)
             if nearest is not None:
                 return nearest

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -103,3 +105,17 @@ def test_a_process_that_ends_in_good_order_is_left_alone(
     eventually(lambda: not before & set(stubs.living(server.triton.child.pid)))
     time.sleep(0.5)
     assert said == []
+
+
+def test_waiting_for_an_end_returns_when_a_process_ends_and_otherwise_in_time() -> None:
+    with subprocess.Popen(["sleep", "60"]) as one, subprocess.Popen(["sleep", "60"]) as other:
+        began = time.monotonic()
+        stubs.wait_for_an_end([one.pid, other.pid], 0.2)
+        assert 0.2 <= time.monotonic() - began < 2
+        threading.Timer(0.1, other.kill).start()
+        stubs.wait_for_an_end([one.pid, other.pid], 30)
+        assert time.monotonic() - began < 10
+        other.wait()
+        stubs.wait_for_an_end([other.pid], 30)  # which is gone altogether
+        assert time.monotonic() - began < 10
+        one.kill()

@@ -64,6 +64,18 @@ def may_see(region: int, age: int) -> np.ndarray:
     return IN_STOCK & ~FLAGGED & ~blocked_in(region) & (max(age, 0) >= AGE_LIMIT)
 
 
+def test_bitmaps_that_are_made_beforehand_are_what_each_viewer_may_see(items):
+    safety = Safety(items)
+    safety.prepare(10_000)
+    assert len(safety._kept) == (len(LISTS) + 1) * 3  # 70 regions, two kinds of other ones, three age brackets
+    for (region, bracket), kept in list(safety._kept.items())[::7]:
+        age = (0, 12, 18)[bracket - 1]
+        allowed = may_see(region, age)
+        np.testing.assert_array_equal(kept.bitmap, np.packbits(allowed, bitorder="little"))
+        here = IN_STOCK & ~blocked_in(region)
+        assert (kept.in_stock, kept.region_allowed, kept.safe) == (IN_STOCK.sum(), here.sum(), allowed.sum())
+
+
 def ask(
     stage: Candidates, embedding: np.ndarray, shown: list[int], region: int, age: int, reason: str = ""
 ) -> dict[str, np.ndarray]:
