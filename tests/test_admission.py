@@ -5,7 +5,7 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from trident.admission import BUSY, FILE, FORGOTTEN, LONGEST, PAUSE, PER_CORE, Admission
+from trident.admission import BUSY, FILE, FORGOTTEN, PER_CORE, Admission
 from trident.errors import Unavailable
 
 
@@ -81,19 +81,6 @@ def test_lost_requests_among_many_others_leave_nothing_behind(path):
         admission.enter(now=1_000 * S)
     with pytest.raises(Unavailable):
         admission.enter(now=1_000 * S)
-
-
-def test_a_process_that_never_rests_refuses_what_has_gathered_until_it_does(path):
-    admission, step, now = Admission(path, 1_000), S // 100, 500 * S
-    for _ in range(int(LONGEST * 100) + 1):
-        admission.leave(admission.enter(now))
-        now += step
-        admission.rest(now)
-    for _ in range(3):
-        with pytest.raises(Unavailable, match=rf"{BUSY}, for more than 0.25 s on end"):
-            admission.enter(now)
-        admission.rest(now)
-    admission.enter(now + int(PAUSE * S) + 1)
 
 
 def _begin_and_end(path, times: int) -> None:

@@ -9,7 +9,6 @@ requests waiting while the model is idle (`docs/decisions/0013-requests-are-admi
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -28,9 +27,6 @@ OVERLOADED, WELL = 0.4, 0.1
 """Once as many are under way as may be, this share of them is the limit, so that those that are admitted are answered
 in time, until the smaller share shows that the server keeps up again."""
 BUSY = "too many requests are under way"
-LONGEST, PAUSE = 0.25, 0.005
-"""Seconds for which the first step works without a pause of that length before it refuses what has gathered meanwhile:
-how many requests wait for it nobody tells it."""
 FORGOTTEN = 4.0
 """Seconds after which a request counts no more that never came to the last step, since a step between failed."""
 
@@ -49,7 +45,6 @@ class Admission:
         os.ftruncate(self._file, 8 * (most + 1))
         numbers = np.memmap(path, np.int64, "r+")
         self._tickets, self._overloaded = np.asarray(numbers[:most]), np.asarray(numbers[most:])
-        self._busy_since = self._rested = -math.inf
 
     @classmethod
     def of_environment(cls, most: int) -> Admission | None:
@@ -60,10 +55,6 @@ class Admission:
     def enter(self, now: int | None = None) -> int:
         """The ticket of one more request; raise Unavailable where too many are under way. `now`: monotonic ns."""
         now = time.monotonic_ns() if now is None else now
-        if now / 1e9 - self._rested > PAUSE:
-            self._busy_since = now / 1e9
-        if now / 1e9 - self._busy_since > LONGEST:
-            raise Unavailable(f"{BUSY}, for more than {LONGEST:g} s on end: ask another replica, or later")
         with self._locked() as (tickets, overloaded):
             tickets[tickets < now - int(FORGOTTEN * 1e9)] = 0
             under_way = np.count_nonzero(tickets)
@@ -73,10 +64,6 @@ class Admission:
             ticket = max(now, int(tickets.max()) + 1)
             tickets[np.argmin(tickets)] = ticket
         return ticket
-
-    def rest(self, now: int | None = None) -> None:
-        """Note that this process has done all that it was given. `now`: monotonic ns."""
-        self._rested = (time.monotonic_ns() if now is None else now) / 1e9
 
     def leave(self, ticket: int) -> None:
         """Note that the request with this ticket has ended; one that was forgotten does no harm."""

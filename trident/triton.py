@@ -68,8 +68,6 @@ class StageModel:
             answers[i] = answer
             if self._admission and (self.contract.ends or answer.has_error()):
                 self._admission.leave(int(tensors[TICKET.name][0, 0]))  # it ends here, or never gets further
-        if self._admission:
-            self._admission.rest()
         return answers
 
     def _run(self, inputs: list[Tensors]) -> list[Any]:
