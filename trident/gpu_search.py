@@ -17,7 +17,7 @@ import faiss
 import numpy as np
 
 from trident.contract import EMBEDDING_DIM, NO_ITEM
-from trident.search import ItemIndex, Search
+from trident.search import ItemIndex, Search, bits
 
 log = logging.getLogger(__name__)
 cards: Any = faiss
@@ -78,10 +78,10 @@ class CardIndex(ItemIndex):
         return [self._filtering(query, rows, near) for query, rows, near in found]
 
     def _filtering(self, query: np.ndarray, rows: np.ndarray, near: np.ndarray) -> Search:
-        def search(k: int, allowed: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-            kept = np.flatnonzero((rows != NO_ITEM) & _are_set(allowed, rows))[:k]
+        def search(k: int, allowed: np.ndarray, count: int, hidden: int = 0) -> tuple[np.ndarray, np.ndarray]:
+            kept = np.flatnonzero((rows != NO_ITEM) & bits(allowed, rows))[:k]
             if len(kept) < min(k, count):
-                return self.search(query, k, allowed, count)
+                return self.search(query, k, allowed, count, hidden)
             found, similarity = np.full(k, NO_ITEM, np.int64), np.full(k, np.nan, np.float32)
             found[: len(kept)], similarity[: len(kept)] = rows[kept], near[kept]
             return found, similarity
@@ -155,8 +155,3 @@ def _ms(index: Any, queries: np.ndarray, k: int, nprobe: int) -> float:
         nearest(index, queries[start : start + USERS], k, nprobe)
         spent.append(1000 * (time.perf_counter() - began))
     return float(np.median(spent))
-
-
-def _are_set(bitmap: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Whether the bit of each row is set, lowest bit first; any answer for -1."""
-    return (bitmap[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).astype(bool)

@@ -15,6 +15,7 @@ import numpy as np
 
 from trident.contract import NO_ITEM
 from trident.errors import ReleaseError, reason
+from trident.stored_rows import StoredRows
 from trident.strings import StringColumn, check_ids, mapped
 
 REGIONS_PER_WORD = 64
@@ -98,6 +99,11 @@ class ItemColumns:
         """Rows of item ids: (n,) int64, -1 for an id that is not in this release."""
         names = [i.encode() if isinstance(i, str) else i for i in ids]
         return np.fromiter(map(self._known.of(names, self._look_up).__getitem__, names), np.int64, len(names))
+
+    @cached_property
+    def stored_vectors(self) -> StoredRows:
+        """The column `vectors` for who needs few of them: read, not mapped."""
+        return StoredRows(self.folder / "vectors.npy")
 
     @cached_property
     def _known(self) -> KnownRows:

@@ -20,12 +20,12 @@ EXACT_SHARE = 0.01
 MOST_EXACT = 5_000  # allowed items; 3 ms on one core
 MOST_READ = 1_000_000  # items whose bit is looked at per query, unless too few allowed ones are found; 5 ms on one core
 
-MOSTLY, SPARE = 0.8, 250
-"""From this share of allowed items on, that many more are searched and the others dropped, instead of a filter inside:
-users have seen about 200 of what is near them."""
+MOSTLY, FEW = 0.8, 500
+"""From this share of allowed items on, and up to so many that are hidden, more are searched and the others dropped,
+instead of a filter inside."""
 
-Search = Callable[[int, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
-"""`ItemIndex.search` for a given query: k, bitmap and number of allowed items → rows and similarities."""
+Search = Callable[[int, np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
+"""`ItemIndex.search` for a given query: k, bitmap, allowed and hidden items → rows and similarities."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,13 @@ class ItemIndex:
         """Map the index of a release, to be searched as `search` of its manifest says."""
         return cls.open(path, int(search["nprobe"]), items, float(search.get("widening", 1.0)))
 
-    def search(self, query: np.ndarray, k: int, allowed: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self, query: np.ndarray, k: int, allowed: np.ndarray, count: int, hidden: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The `k` nearest allowed items of one query (128,) float32.
 
-        `allowed` is a bitmap, one bit per item, lowest bit first; `count` is how many bits are set. Returns rows
+        `allowed` is a bitmap, one bit per item, lowest bit first; `count` is how many bits are set. `hidden` is how
+        many are not set because of the user, a hint: those are near. Returns rows
         (k,) int64, -1 pads, and similarities (k,) float32, NaN pads, nearest first, min(k, count) of them in any case.
         The fewer items are allowed, the more lists are read; where very few are, all of them are compared.
         """
@@ -71,8 +74,9 @@ class ItemIndex:
             return self._exact(query, k, allowed_rows(allowed))
         wanted = min(k, count)
         nprobe = self._nprobe(count)
-        if self.lists > 1 and self.index is self._inverted and count >= MOSTLY * self.index.ntotal:
-            nearest = self._dropped(query, k, allowed, nprobe, math.ceil(k * self.index.ntotal / count) + SPARE)
+        if self._drops(count, hidden):
+            more = math.ceil(1.05 * (k + hidden) * self.index.ntotal / count) + 20
+            nearest = self._dropped(query, k, allowed, nprobe, more)
             if nearest is not None:
                 return nearest
         while True:
@@ -127,6 +131,10 @@ class ItemIndex:
         found_similarity[: len(best)] = similarity[best]
         return found, found_similarity
 
+    def _drops(self, count: int, hidden: int) -> bool:
+        plain = self.lists > 1 and self.index is self._inverted
+        return plain and count >= MOSTLY * self.index.ntotal and hidden <= FEW
+
     def _dropped(
         self, query: np.ndarray, k: int, allowed: np.ndarray, nprobe: int, more: int
     ) -> tuple[np.ndarray, np.ndarray] | None:
@@ -170,7 +178,7 @@ def inverted(index: faiss.Index) -> faiss.Index:
 
 
 def bits(bitmap: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Whether each of `rows` (m,) is set in a bitmap, lowest bit first: (m,) bool."""
+    """Whether each of `rows` (m,) is set in a bitmap, lowest bit first: (m,) bool; any answer for -1."""
     return (bitmap[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).astype(bool)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from trident.errors import InvalidInput
+from trident.stored_rows import StoredRows
 
 
-def pool(history: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def pool(history: np.ndarray, vectors: np.ndarray | StoredRows) -> np.ndarray:
     """Average the vectors of each user's known items.
 
     `history` (B, H) int64 holds item rows, any negative number pads, in any place. `vectors` (N, D) float16 or float32
-    may be memory-mapped: only the rows asked for are read. Returns (B, D) float32, zeros for a user with no
+    may be mapped or stored: only the rows asked for are read. Returns (B, D) float32, zeros for a user with no
     known item. Raises InvalidInput when a row is N or more.
     """
     known = history >= 0

@@ -90,7 +90,7 @@ class Candidates:
             with without(allowed.bitmap, seen_rows[i]) as hidden:
                 left = allowed.safe - hidden
                 if np.isfinite(user_embedding[i]).all():
-                    found = search[i](CANDIDATES_PER_USER, allowed.bitmap, left)
+                    found = search[i](CANDIDATES_PER_USER, allowed.bitmap, left, hidden)
                     rows[i], similarity[i] = found
                     if self.probe:
                         self.probe.offer(user_embedding[i], allowed.bitmap, rows[i])

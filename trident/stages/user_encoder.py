@@ -172,7 +172,7 @@ class UserEncoder:
         return embeddings
 
     def _compute(self, features: np.ndarray, history: np.ndarray) -> np.ndarray:
-        taste = pool(history, self.release.items.vectors)
+        taste = pool(history, self.release.items.stored_vectors)
         try:
             return self.infer(USER_TOWER, {"user_features": features, "taste": taste})["user_embedding"]
         except Unavailable:
