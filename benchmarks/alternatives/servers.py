@@ -105,10 +105,8 @@ def trident(release: Path) -> Iterator[Running]:
 @contextmanager
 def triton_with_lightgbm(release: Path) -> Iterator[Running]:
     """The same ensemble with LightGBM in a Python model as its ranker."""
-    with _published(release) as repository:
-        _replace_ranker(repository)
-        with serving(repository) as server:
-            yield _triton("Triton, LightGBM in a Python model", server)
+    with _published(release) as repository, serving(repository, configs=_replace_ranker) as server:
+        yield _triton("Triton, LightGBM in a Python model", server)
 
 
 def _triton(name: str, server: Serving) -> Running:
@@ -126,9 +124,17 @@ def _published(release: Path) -> Iterator[Path]:
 def _replace_ranker(repository: Path) -> None:
     """Turn `ranker` into a Python model: every other line of its config stays."""
     config = repository / RANKER.name / "config.pbtxt"
-    config.write_text(config.read_text().replace('backend: "fil"', 'backend: "python"'))
+    config.write_text(_with_python(config.read_text()))
     version = repository / RANKER.name / str(serving_release(repository))
     shutil.copyfile(Path(__file__).with_name("lightgbm_model.py"), version / "model.py")
+
+
+def _with_python(config: str) -> str:
+    """The same config with another backend; raise ValueError where it has no FIL to replace."""
+    before, found, after = config.partition('backend: "fil"')
+    if not found:
+        raise ValueError("the config of `ranker` has no FIL backend")
+    return f'{before}backend: "python"{after}'
 
 
 @contextmanager

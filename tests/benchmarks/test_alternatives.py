@@ -23,7 +23,7 @@ from benchmarks.alternatives.comparison import Plan, compare
 from benchmarks.alternatives.equality import require_equal
 from benchmarks.alternatives.load import Run
 from benchmarks.alternatives.report import as_dict, table
-from benchmarks.alternatives.servers import PLAIN, Protocol, Running
+from benchmarks.alternatives.servers import PLAIN, Protocol, Running, triton_with_lightgbm
 from trident.errors import InvalidInput, Unavailable
 from trident.release import Release
 from trident.serving.redis import EmbeddedRedis
@@ -54,6 +54,12 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         threading.Thread(target=server.serve_forever).start()
         yield f"127.0.0.1:{server.server_address[1]}"
         server.shutdown()
+
+
+def test_lightgbm_stays_the_ranker_while_its_server_runs(tiny_release: Path) -> None:
+    with triton_with_lightgbm(tiny_release):
+        (config,) = tiny_release.parent.glob(".alternatives-*/repository/ranker/config.pbtxt")
+        assert 'backend: "python"' in config.read_text()
 
 
 def asked(body: bytes) -> bytes:

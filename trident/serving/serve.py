@@ -137,6 +137,7 @@ def serving(
     models: Sequence[str] = MODELS,
     probe: str = contract.RECOMMEND.name,
     before_start: Hook | None = load_user_rows,
+    configs: Callable[[Path], object] = renew_configs,
     request: Body | None = None,
     installation: Installation | None = None,
     log: Path | None = None,
@@ -145,13 +146,13 @@ def serving(
     """Serve `repository` and yield the addresses on 127.0.0.1; nothing is left running afterwards.
 
     Without `redis_url` an embedded Redis is started. `ports` default to free ones. `feature_source` is as in the
-    settings. `request` is the first request sent to `probe`, by default one that `recommend` understands. What is
-    started is `installation`, by default the wheel. Raises ReleaseError when there is nothing to serve, SetupError when
+    settings. `configs` makes the configs of the repository fit. `request` is the first request sent to `probe`, by
+    default one that `recommend` understands. What is started is `installation`, by default the wheel. Raises ReleaseError when there is nothing to serve, SetupError when
     this machine lacks something, Unavailable when a part does not come up within `patience` seconds. The
     key to the control APIs lies beside the repository.
     """
     repository = require_repository(Path(repository), models)
-    renew_configs(repository)
+    configs(repository)
     models = (*models, *(model for model in experiment_models(repository) if model not in models))
     key = make_key(repository)
     if feast := feast_address(feature_source):
