@@ -147,7 +147,8 @@ def serving(
 
     Without `redis_url` an embedded Redis is started. `ports` default to free ones. `feature_source` is as in the
     settings. `configs` makes the configs of the repository fit. `request` is the first request sent to `probe`, by
-    default one that `recommend` understands. What is started is `installation`, by default the wheel. Raises ReleaseError when there is nothing to serve, SetupError when
+    default one that `recommend` understands. What is started is `installation`, by default the wheel.
+    Raises ReleaseError when there is nothing to serve, SetupError when
     this machine lacks something, Unavailable when a part does not come up within `patience` seconds. The
     key to the control APIs lies beside the repository.
     """
