@@ -148,6 +148,9 @@ def search_inputs(rng: np.random.Generator, seen: int) -> list[grpcclient.InferI
         "viewer_age": np.array([[40]], np.int32),
         "state_flags": np.array([[0]], np.int32),
         "encoder_release": np.array([[1]]),
+        "user_features": rng.random((1, 40), np.float32),
+        "context_features": rng.random((1, 20), np.float32),
+        "request_time": np.array([[2_000_000_000]]),
     }
     made = []
     for spec in CANDIDATES.inputs:
@@ -156,8 +159,8 @@ def search_inputs(rng: np.random.Generator, seen: int) -> list[grpcclient.InferI
     return made
 
 
-def rows(result: grpcclient.InferResult) -> list[int]:
-    return result.as_numpy("candidate_rows")[0].tolist()
+def rows(result: grpcclient.InferResult) -> tuple[list[int], bytes]:
+    return result.as_numpy("candidate_rows")[0].tolist(), result.as_numpy("feature_matrix").tobytes()
 
 
 def searches(image: Image) -> float:

@@ -110,6 +110,14 @@ def test_a_request_without_candidates_is_all_nan():
     assert np.isnan(feature_matrix(user, items * np.nan, context, similarity * np.nan)).all()
 
 
+@pytest.mark.parametrize("device", [-1, 4, 1e30, -1e30, math.inf, -math.inf, NAN])
+def test_a_device_that_there_is_not_has_no_typical_length(device):
+    user, items, context, similarity = random_case(1, 5, missing=0)
+    context[:, index("context_device") - 80] = device
+    matrix = feature_matrix(user, items, context, similarity)
+    assert np.isnan(matrix[:, index("cross_duration_device")]).all()
+
+
 def test_a_request_gets_the_same_rows_alone_and_among_others():
     user, items, context, similarity = random_case(4, 11)
     together = feature_matrix(user, items, context, similarity).reshape(4, 11, 120)

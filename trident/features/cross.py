@@ -173,7 +173,8 @@ def _price(out, user, item, at):
 def _duration(out, user, item, context, at):
     seconds, device = item[at.item_duration_seconds], context[at.context_device]
     out[at.cross_duration_ratio] = _divide(seconds, user[at.user_watch_seconds])
-    out[at.cross_duration_device] = seconds / TYPICAL_SECONDS[int(device)] if device == device else NAN
+    known = 0 <= device < len(TYPICAL_SECONDS)
+    out[at.cross_duration_device] = seconds / TYPICAL_SECONDS[int(device)] if known else NAN
 
 
 @compiled
