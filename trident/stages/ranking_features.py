@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trident.contract import ITEM_FEATURES, NO_ITEM
+from trident.contract import CONTEXT_FEATURES, ITEM_FEATURES, NO_ITEM, USER_FEATURES
 from trident.features.clock import advance
 from trident.features.matrix import feature_matrix
 from trident.release import Release
@@ -27,8 +27,10 @@ class RankingFeatures:
 
     @classmethod
     def open(cls, release: Release, host: Host) -> RankingFeatures:
-        """Map the item columns."""
-        release.items.features[:1]  # fail at load, not at the first request
+        """Map the item columns, and compile: neither shall fail or wait in the first request."""
+        one = np.array(release.items.features[:1])[None]
+        user, context = (np.zeros((1, size), np.float32) for size in (USER_FEATURES, CONTEXT_FEATURES))
+        feature_matrix(user, one, context, np.zeros((1, 1), np.float32))
         return cls(release, 0.0 if host.stand_in else host.settings.feature_rows_share)
 
     def __call__(
