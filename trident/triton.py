@@ -90,8 +90,14 @@ class StageModel:
         if self.contract.named:
             tensors[REQUEST_ID] = np.full(users, request_id(self.contract.name, request), np.object_)
         if self.contract.admits:
-            tensors[TICKET.name] = np.full((users, 1), self._admission.enter() if self._admission else 0, np.int64)
+            tensors[TICKET.name] = np.full((users, 1), self._ticket(request), np.int64)
         return tensors
+
+    def _ticket(self, request: Any) -> int:
+        """A ticket for who will hand it back; a step that is asked by itself is not counted."""
+        if self._admission is None or TICKET.name not in request.requested_output_names():
+            return 0
+        return self._admission.enter()
 
     def _stacked(self, inputs: list[Tensors]) -> Tensors:
         more = inputs[0].keys() - {spec.name for spec in self.contract.inputs}

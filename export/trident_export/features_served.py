@@ -10,7 +10,7 @@ import redis
 import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
-from trident.contract import CANDIDATES, NO_ITEM, RECOMMEND, USER_ENCODER, ModelContract, degraded_bit
+from trident.contract import CANDIDATES, NO_ITEM, RECOMMEND, TICKET, USER_ENCODER, ModelContract, degraded_bit
 from trident.errors import Unavailable
 from trident.release import Release
 from trident.requests import Tensors, check_inputs
@@ -89,11 +89,13 @@ class ServedSteps:
             inputs.append(grpc.InferInput(spec.name, list(tensors[spec.name].shape), spec.dtype))
             inputs[-1].set_data_from_numpy(tensors[spec.name])
         version = str(self._release.manifest.release)
+        wanted = [spec for spec in step.outputs if spec != TICKET]  # nobody would hand it back
+        outputs = [grpc.InferRequestedOutput(spec.name) for spec in wanted]
         try:
-            answer = self._client.infer(step.name, inputs, version, client_timeout=SECONDS)
+            answer = self._client.infer(step.name, inputs, version, outputs, client_timeout=SECONDS)
         except InferenceServerException as error:
             raise Unavailable(f"{step.name} {version} does not answer: {error.message()}") from None
-        return {spec.name: answer.as_numpy(spec.name) for spec in step.outputs}
+        return {spec.name: answer.as_numpy(spec.name) for spec in wanted}
 
 
 def _no_redis(error: Exception) -> Unavailable:
