@@ -41,6 +41,9 @@ def candidate_request(count: int, shown: int) -> dict[str, np.ndarray]:
         "viewer_age": np.zeros((count, 1), np.int32),
         "state_flags": np.zeros((count, 1), np.int32),
         "encoder_release": np.ones((count, 1), np.int64),
+        "user_features": np.zeros((count, 40), np.float32),
+        "context_features": np.zeros((count, 20), np.float32),
+        "request_time": np.zeros((count, 1), np.int64),
     }
 
 
@@ -49,6 +52,9 @@ def test_stacked_requests_are_padded_to_the_widest_and_split_again():
     stacked = stack(CANDIDATES, requests)
     assert stacked["seen_rows"].tolist() == [[1, 1, 1], [2, -1, -1], [2, -1, -1]]
     outputs = {spec.name: np.arange(3)[:, None] for spec in CANDIDATES.outputs}
+    outputs["feature_matrix"] = np.arange(1500)[:, None]
     first, second = split(CANDIDATES, outputs, requests)
     assert first["similarity"].tolist() == [[0]]
     assert second["similarity"].tolist() == [[1], [2]]
+    assert first["feature_matrix"][:, 0].tolist() == [*range(500)]
+    assert second["feature_matrix"][:, 0].tolist() == [*range(500, 1500)]
