@@ -1,6 +1,6 @@
 """How many requests are under way between the first step and the last, and the word that there are too many.
 
-Whoever asks for more than a server can do is refused at once, before any work is done for him, so that the others are
+Whoever asks for more than a server can do is refused before any work is done for him, so that the others are
 answered in time. The steps are processes of their own: they count in a small file in memory that they share, under a
 lock that the kernel frees when a process dies. Triton's own bound, `max_queue_size`, is not used, because it leaves
 requests waiting while the model is idle (`docs/decisions/0013-requests-are-admitted-at-the-first-step.md`).

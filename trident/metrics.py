@@ -16,7 +16,7 @@ import numpy as np
 OBSERVATIONS = 10
 """Values that one series of a histogram keeps between two times of taking away; what comes beyond them is left out.
 
-Triton takes the values of a histogram one by one, and each costs 0.05 ms of processor time in two processes."""
+Triton takes the values of a histogram one by one, each as a message to its process."""
 
 Labels = tuple[str, ...]
 
