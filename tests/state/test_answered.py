@@ -64,6 +64,14 @@ def test_the_id_of_one_user_says_nothing_of_another(store):
     assert shown(store, "r1", user="u2") == ([b"a"], None)
 
 
+def test_users_with_and_without_an_id_are_read_together(store):
+    for user in ("u1", "u2", "u3"):
+        record(store, "r1", [user.encode()], user=user)
+    states = store.read(["u1", "u2", "u3"], [NOW] * 3, WEEK, ["", "r1", "r2"])
+    assert [state.answered_at for state in states] == [None, NOW, None]
+    assert [state.shown for state in states] == [(b"u1",), (), (b"u3",)]
+
+
 def test_an_answer_given_twice_under_one_id_is_recorded_once(store, client):
     record(store, "r1", [b"a", b"b"])
     before = client.zrange("recent_items:u1", 0, -1, withscores=True), client.get(answered_key("r1", "u1"))

@@ -1,8 +1,13 @@
 """What breaks in a real Redis, and what a request loses by it."""
 
+import os
 import re
 import signal
+import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +21,11 @@ from trident.live.updates import ItemUpdates
 from trident.settings import Settings
 from trident.state.breaker import FAILURES
 from trident.state.connection import bounded, connect
+from trident.state.feast import FeastUser
 from trident.state.feedback import Event, FeedbackStore
 from trident.state.forget import forget_users
+from trident.state.impressions import IMPRESSIONS, Logged
+from trident.state.layout import UserRow
 from trident.state.store import UserStore
 
 SPACE, SCHEMA = "00112233445566ff", "aabbccddeeff0011"
@@ -199,6 +207,87 @@ def test_all_of_a_request_goes_in_one_round_trip(server, store):
     after = server.admin.info("stats")
     assert after["total_reads_processed"] - before["total_reads_processed"] == 2  # one of them is this question
     assert after["total_connections_received"] == before["total_connections_received"]
+
+
+def test_a_bounded_redis_keeps_and_tells_what_a_plain_one_does(server, store):
+    plain = UserStore(connect(server.url, 1.0), SPACE, SCHEMA)
+    told = {}
+    for writer, user in ((store, "ü 1"), (plain, "u:2")):
+        found = FeastUser(UserRow(np.arange(40, dtype=np.float32), NOW, "FR", 30), {b"h": NOW - 1}, {b"c": NOW - 2})
+        kept = writer.keep_found([user], [found], [NOW])
+        writer.cache_embeddings([user], [(b"h",)], np.ones((1, 128), np.float32))
+        writer.record_shown([(user, NOW, [b"a", b"b"])], WEEK, 100, ["r1"], [Logged(IMPRESSIONS, b"x", 10)])
+        told[user] = [kept, *(reader.read([user], [NOW], WEEK, [id]) for reader in (store, plain) for id in ("", "r1"))]
+        assert (kept[0].history, kept[0].consumed) == ((b"h",), (b"c",))
+        assert told[user][1][0].shown == (b"a", b"b")
+        assert told[user][2][0].answered_at == NOW
+    assert repr(told["ü 1"]) == repr(told["u:2"])
+    (first, second) = server.admin.xrange(IMPRESSIONS)
+    assert first[1] == second[1] == {b"shown": b"x"}
+
+
+def test_each_of_many_threads_gets_its_own_answers(server, store):
+    for i in range(8):
+        server.admin.zadd(f"user_history:u{i}", {f"i{i}": NOW})
+
+    def reads(i: int) -> bool:
+        return all(store.read([f"u{i}"], [NOW], WEEK)[0].history == (b"i%d" % i,) for _ in range(100))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(reads, range(8)))
+
+
+def test_a_forked_process_does_not_use_our_connections(server, store):
+    before = server.admin.info("stats")["total_connections_received"]
+    child = os.fork()
+    if not child:
+        os._exit(0 if not read(store)[0].unavailable else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert server.admin.info("stats")["total_connections_received"] == before + 1
+    assert not read(store)[0].unavailable
+    assert server.admin.info("stats")["total_connections_received"] == before + 1
+
+
+def asked_for_a_user(listener: socket.socket) -> socket.socket:
+    """A connection over which redis-py has got what it asks for at first, and then a user was asked for."""
+    peer = listener.accept()[0]
+    while b"recent_items" not in (asked := peer.recv(65_536)):
+        peer.sendall(b"+OK\r\n" * asked.count(b"*"))
+    return peer
+
+
+def test_a_connection_is_not_used_again_after_an_answer_too_much(server):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        store = store_at(f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+        accepted = []
+
+        def answer() -> None:
+            for extra in (b"$1\r\nx\r\n", b""):
+                accepted.append(peer := asked_for_a_user(listener))
+                peer.sendall(b"$-1\r\n" * 2 + b"*0\r\n" * 3 + extra)
+
+        threading.Thread(target=answer, daemon=True).start()
+        for _ in range(2):
+            assert read(store)[0].history == ()
+        assert len(accepted) == 2
+        store.close()
+
+
+def test_an_answer_that_comes_byte_by_byte_ends_with_the_time_out():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        store = store_at(f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+
+        def dribble() -> None:
+            peer = asked_for_a_user(listener)
+            peer.sendall(b"$1000\r\n")
+            with suppress(OSError):
+                for _ in range(100):
+                    peer.sendall(b"x")
+                    time.sleep(TIMEOUT / 2)
+
+        threading.Thread(target=dribble, daemon=True).start()
+        assert seconds(lambda: read(store)) < 2.5 * TIMEOUT
+        store.close()
 
 
 def test_the_permissions_that_the_page_names_are_enough(server, store):

@@ -46,9 +46,22 @@ class BoundedRedis:
 
     def run(self, commands: Sequence[Command]) -> list[Any]:
         """Send all commands, then read all answers: for each its reply, or the error instead of it."""
+        if self._slots is not None:
+            return self._run_on_cluster(commands, self._slots)
+        exchange, now = Exchange(self.first, commands), time.monotonic()
+        exchange.send(now + self._timeout)
+        return exchange.receive(time.monotonic() + self._timeout)
+
+    def close(self) -> None:
+        """Let go of connections; safe to call twice."""
+        self.first.close()
+        if self._slots is not None:
+            self._slots.close()
+
+    def _run_on_cluster(self, commands: Sequence[Command], slots: Slots) -> list[Any]:
         asked: dict[Server, list[int]] = {}
-        for place, (arguments, _) in enumerate(commands):
-            asked.setdefault(self._server(arguments[1]), []).append(place)
+        for place, command in enumerate(commands):
+            asked.setdefault(slots.server(command[1]) or self.first, []).append(place)
         latest = time.monotonic() + 2 * self._timeout  # no new server is asked after that
         exchanges = [(Exchange(server, [commands[i] for i in places]), places) for server, places in asked.items()]
         for exchange, _ in exchanges:
@@ -58,44 +71,43 @@ class BoundedRedis:
         for exchange, places in exchanges:
             for place, reply in zip(places, exchange.receive(end), strict=True):
                 replies[place] = reply
-        self._learn(replies)
+        _learn(slots, replies)
         return replies
 
-    def close(self) -> None:
-        """Let go of connections; safe to call twice."""
-        self.first.close()
-        if self._slots is not None:
-            self._slots.close()
 
-    def _server(self, key: str | bytes) -> Server:
-        return (self._slots.server(key) if self._slots else None) or self.first
-
-    def _learn(self, replies: list[Any]) -> None:
-        if self._slots is None:
-            return
-        for reply in replies:
-            if isinstance(reply, MovedError):
-                self._slots.moved(int(reply.slot_id), reply.host, int(reply.port))
-            elif isinstance(reply, (redis.ConnectionError, redis.TimeoutError, ClusterDownError, OSError)):
-                self._slots.doubt()
+def _learn(slots: Slots, replies: list[Any]) -> None:
+    """What errors among the replies of a cluster say of its map."""
+    for reply in replies:
+        if isinstance(reply, MovedError):
+            slots.moved(int(reply.slot_id), reply.host, int(reply.port))
+        elif isinstance(reply, (redis.ConnectionError, redis.TimeoutError, ClusterDownError, OSError)):
+            slots.doubt()
 
 
 class _BoundedPipeline(Pipeline):
-    """redis-py's pipeline with another way to run it."""
+    """redis-py's pipeline with another way to run it: replies are as the server sent them."""
 
-    def __init__(self, owner: BoundedRedis) -> None:
-        client = owner.first.client
-        super().__init__(client.connection_pool, client.response_callbacks, False, None)
+    def __init__(self, owner: BoundedRedis) -> None:  # nothing that redis-py needs for its own way
         self._owner = owner
+        self.command_stack = []
+
+    def reset(self) -> None:  # type: ignore[override]  # the server has a command of this name
+        """Forget the commands."""
+        self.command_stack = []
+
+    def execute_command(self, *command: Any, **_: Any) -> _BoundedPipeline:
+        """Queue a command; redis-py's options are for reading its reply."""
+        self.command_stack.append(command)
+        return self
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Run the commands; an error is raised, or with `raise_on_error=False` stands in place of its reply."""
-        commands = list(self.command_stack)
-        self.reset()
+        commands, self.command_stack = self.command_stack, []
         replies = self._owner.run(commands) if commands else []
-        for reply in replies:
-            if raise_on_error and isinstance(reply, Exception):
-                raise reply
+        if raise_on_error:
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
         return replies
 
 

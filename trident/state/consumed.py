@@ -28,4 +28,4 @@ def add_consumed(pipe: Pipeline, user: str, items: Mapping[bytes, int]) -> None:
 
 def read_consumed(pipe: Pipeline, user: str, since: int) -> None:
     """Queue the reading of what one user consumed from the second `since` on: item ids, newest first."""
-    pipe.zrevrangebyscore(consumed_key(user), "+inf", since)
+    pipe.execute_command("ZREVRANGEBYSCORE", consumed_key(user), "+inf", since)

@@ -28,4 +28,4 @@ def add_taste(pipe: Pipeline, user: str, items: Mapping[bytes, int]) -> None:
 
 def read_taste(pipe: Pipeline, user: str) -> None:
     """Queue the reading of one user's taste: item ids, newest first."""
-    pipe.zrevrange(history_key(user), 0, HISTORY - 1)
+    pipe.execute_command("ZREVRANGE", history_key(user), 0, HISTORY - 1)

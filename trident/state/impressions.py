@@ -80,7 +80,8 @@ class Logged:
 def add_logged(pipe: Pipeline, entries: Sequence[Logged]) -> None:
     """Queue entries; whoever runs the pipeline hands their replies to `count_logged`."""
     for entry in entries:
-        pipe.xadd(entry.stream, {FIELDS[entry.stream]: entry.value}, maxlen=entry.most, approximate=True)
+        field = FIELDS[entry.stream]
+        pipe.execute_command("XADD", entry.stream, "MAXLEN", "~", entry.most, "*", field, entry.value)
 
 
 def count_logged(entries: Sequence[Logged], replies: Sequence[object]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,46 +75,44 @@ class UserStore:
         `requests` are the ids of their requests, "" for none: what was shown under the same id does not count as shown.
         Raises Unavailable when Redis tells of none of the users in time.
         """
+        requests = requests or [""] * len(users)
         pipe = self._redis.pipeline(transaction=False)
-        for user, moment, request in zip(users, now, requests or [""] * len(users), strict=True):
-            pipe.get(key("user_emb", self._space, user))
-            pipe.get(key("user_feat", self._schema, user))
+        for user, moment in zip(users, now, strict=True):
+            pipe.execute_command("GET", key("user_emb", self._space, user))
+            pipe.execute_command("GET", key("user_feat", self._schema, user))
             read_taste(pipe, user)
             read_consumed(pipe, user, consumed_since(moment, self._consumed_days))
-            pipe.zrangebyscore(key("recent_items", user), f"({moment - window}", f"({moment + window}")
-            pipe.get(answered_key(request, user))
+            recent = key("recent_items", user)
+            pipe.execute_command("ZRANGEBYSCORE", recent, f"({moment - window}", f"({moment + window}")
+        for user, request in zip(users, requests, strict=True):
+            if request:
+                pipe.execute_command("GET", answered_key(request, user))
         replies = _run(pipe)
         if all(_lost(reply) for reply in replies):
             raise Unavailable(f"user state: Redis does not answer: {type(replies[0]).__name__}")
-        return [self._checked(*replies[i : i + 6]) for i in range(0, len(replies), 6)]
+        answered = iter(replies[5 * len(users) :])
+        return [
+            self._state(*replies[5 * i : 5 * i + 5], next(answered) if request else None)
+            for i, request in enumerate(requests)
+        ]
 
-    def _checked(self, *replies: Any) -> UserState:
+    def _state(self, *replies: Any) -> UserState:
         """The state of one user from its replies, some of which may be errors: what came counts all the same."""
-        embedding, row, history, consumed, shown, answered = (
+        embedding, row, history, consumed, shown, answered = [
             None if isinstance(reply, Exception) else reply for reply in replies
-        )
-        before = unpack_answered(answered)
+        ]
+        found, before = unpack_embedding(embedding, self._space), unpack_answered(answered)
         again = set(before.items) if before else ()
-        state = self._state(embedding, row, history or [], consumed or [], [i for i in shown or [] if i not in again])
-        return replace(
-            state,
-            embedding_refused=state.embedding_refused or _damaged(replies[0]),
+        return UserState(
+            row=unpack_row(row, self._schema),
+            embedding=found.vector if found and found.taste == taste_mark(history or ()) else None,
+            embedding_refused=_damaged(replies[0]) or (embedding is not None and found is None),
+            history=tuple(history or ()),
+            consumed=tuple(consumed or ()),
+            shown=tuple([item for item in shown or () if item not in again]),
             answered_at=before.moment if before else None,
             unavailable=_lost(replies[1]) or _lost(replies[2]),
             shown_unknown=consumed is None or shown is None,
-        )
-
-    def _state(
-        self, embedding: bytes | None, row: bytes | None, history: list, consumed: list, shown: list
-    ) -> UserState:
-        found = unpack_embedding(embedding, self._space)
-        return UserState(
-            row=unpack_row(row, self._schema),
-            embedding=found.vector if found and found.taste == taste_mark(history) else None,
-            embedding_refused=embedding is not None and found is None,
-            history=tuple(history),
-            consumed=tuple(consumed),
-            shown=tuple(shown),
         )
 
     def cache_embeddings(
@@ -173,12 +171,13 @@ class UserStore:
         for (user, moment, items), request in zip(shown, requests or [""] * len(shown), strict=True):
             if items:
                 recent = key("recent_items", user)
-                pipe.zadd(recent, dict.fromkeys(items, moment), gt=True)
-                pipe.zremrangebyscore(recent, "-inf", min(moment, int(time.time())) - window)
-                pipe.zremrangebyrank(recent, 0, -most - 1)
-                pipe.expire(recent, window)
+                pipe.execute_command("ZADD", recent, "GT", *[part for item in items for part in (moment, item)])
+                pipe.execute_command("ZREMRANGEBYSCORE", recent, "-inf", min(moment, int(time.time())) - window)
+                pipe.execute_command("ZREMRANGEBYRANK", recent, 0, -most - 1)
+                pipe.execute_command("EXPIRE", recent, window)
                 if request:
-                    pipe.set(answered_key(request, user), pack_answered(moment, items), ex=TTL, nx=True)
+                    value = pack_answered(moment, items)
+                    pipe.execute_command("SET", answered_key(request, user), value, "EX", TTL, "NX")
         own = len(pipe)
         add_logged(pipe, logged)
         replies = _run(pipe)
