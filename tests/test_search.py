@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trident import search
-from trident.search import ItemIndex, allowed_rows
+from trident.search import ItemIndex
 
 N, K = 6000, 500
 
@@ -124,12 +124,6 @@ def test_how_many_more_lists_a_filter_needs_is_what_the_manifest_says(index, tmp
 def test_the_similarity_of_an_item_is_that_of_the_search(index, vectors):
     rows, similarity = found_among(index, vectors[9], np.ones(N, bool))
     assert index.similarity(vectors[9], rows) == pytest.approx(similarity, abs=1e-5)
-
-
-def test_set_bits_are_found_in_a_bitmap_of_any_length():
-    for n in (1, 8, 13, 300):
-        allowed = np.random.default_rng(n).random(n) < 0.3
-        assert allowed_rows(np.packbits(allowed, bitorder="little")).tolist() == np.flatnonzero(allowed).tolist()
 
 
 @pytest.mark.parametrize("factory", ["Flat", "IVF16,SQ8"])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -159,12 +160,12 @@ class TensorSpec:
     default: object = None
     rule: Text | Range | Real | None = None
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Dims for a config: known named dims as numbers, the others as -1."""
         return tuple(d if isinstance(d, int) else DIMS.get(d, -1) for d in self.dims)
 
-    @property
+    @cached_property
     def numpy_dtype(self) -> type:
         """The numpy dtype; BYTES are object arrays of `bytes`."""
         return NUMPY_DTYPES[self.dtype]
@@ -174,11 +175,10 @@ class TensorSpec:
 
         `rows` is the length that axis 0 must have, when it is known.
         """
-        expected = (self.shape[0] if rows is None else rows, *self.shape[1:])
-        fits = array.ndim == len(expected) and all(e in (-1, a) for e, a in zip(expected, array.shape, strict=True))
-        if not fits or array.shape[0] == 0:
+        expected = self.shape if rows is None else (rows, *self.shape[1:])
+        if (array.shape != expected and not _fits(array.shape, expected)) or not len(array):
             raise invalid(model, self.name, f"shape {list(expected)}", f"shape {list(array.shape)}")
-        if self.dims[0] == "B" and array.shape[0] > MAX_USERS:
+        if len(array) > MAX_USERS and self.dims[0] == "B":
             raise invalid(model, self.name, f"1 to {MAX_USERS} users", f"{array.shape[0]} users")
         if array.dtype.type is not self.numpy_dtype:
             raise invalid(model, self.name, f"dtype {self.dtype}", f"dtype {array.dtype}")
@@ -187,6 +187,11 @@ class TensorSpec:
                 problem = self.rule.problem(value)
                 if problem is not None:
                     raise invalid(model, self.name, self.rule.expected(), problem)
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Whether a shape is the expected one, where -1 stands for any length."""
+    return len(shape) == len(expected) and all(e in (-1, s) for e, s in zip(expected, shape, strict=True))
 
 
 def invalid(model: str, tensor: str, expected: str, got: str) -> InvalidInput:

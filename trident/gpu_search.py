@@ -16,8 +16,9 @@ from typing import Any
 import faiss
 import numpy as np
 
+from trident.bitmap import first_set
 from trident.contract import EMBEDDING_DIM, NO_ITEM
-from trident.search import ItemIndex, Search, bits
+from trident.search import ItemIndex, Search
 
 log = logging.getLogger(__name__)
 cards: Any = faiss
@@ -79,7 +80,7 @@ class CardIndex(ItemIndex):
 
     def _filtering(self, query: np.ndarray, rows: np.ndarray, near: np.ndarray) -> Search:
         def search(k: int, allowed: np.ndarray, count: int, hidden: int = 0) -> tuple[np.ndarray, np.ndarray]:
-            kept = np.flatnonzero((rows != NO_ITEM) & bits(allowed, rows))[:k]
+            kept = first_set(allowed, rows, k)
             if len(kept) < min(k, count):
                 return self.search(query, k, allowed, count, hidden)
             found, similarity = np.full(k, NO_ITEM, np.int64), np.full(k, np.nan, np.float32)

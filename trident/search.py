@@ -12,6 +12,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from trident.bitmap import first_set, set_rows
 from trident.contract import EMBEDDING_DIM, NO_ITEM
 from trident.errors import ReleaseError
 
@@ -71,7 +72,7 @@ class ItemIndex:
         The fewer items are allowed, the more lists are read; where very few are, all of them are compared.
         """
         if self.lists > 1 and count <= min(EXACT_SHARE * self.index.ntotal, MOST_EXACT):
-            return self._exact(query, k, allowed_rows(allowed))
+            return self._exact(query, k, set_rows(allowed))
         wanted = min(k, count)
         nprobe = self._nprobe(count)
         if self._drops(count, hidden):
@@ -143,7 +144,7 @@ class ItemIndex:
         Asking the filter about a few of what is found costs less than asking it about all that is read.
         """
         similarity, rows = self.index.search(query[None], more, params=parameters(self.index, nprobe, None))
-        left = np.flatnonzero(bits(allowed, rows[0]) & (rows[0] != NO_ITEM))[:k]
+        left = first_set(allowed, rows[0], k)
         return (rows[0, left], similarity[0, left]) if len(left) == k else None
 
     def _nprobe(self, count: int) -> int:
@@ -175,15 +176,3 @@ def parameters(index: Any, nprobe: int, selector: faiss.IDSelector | None) -> fa
 def inverted(index: faiss.Index) -> faiss.Index:
     """The part of an index that is searched first: itself, or what it refines."""
     return faiss.downcast_index(index.base_index) if isinstance(index, faiss.IndexRefine) else index
-
-
-def bits(bitmap: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Whether each of `rows` (m,) is set in a bitmap, lowest bit first: (m,) bool; any answer for -1."""
-    return (bitmap[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).astype(bool)
-
-
-def allowed_rows(bitmap: np.ndarray) -> np.ndarray:
-    """The rows whose bit is set, lowest bit first: (m,) int64, ascending."""
-    where = np.flatnonzero(bitmap)
-    byte, bit = np.nonzero(np.unpackbits(bitmap[where, None], axis=1, bitorder="little"))
-    return where[byte] * 8 + bit

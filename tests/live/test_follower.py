@@ -13,14 +13,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from trident.bitmap import are_set, without
 from trident.contract import UNKNOWN_REGION, UNLISTED_REGION
 from trident.live.state import LiveState
 from trident.live.updates import AT_ONCE, STATES, STREAM, ItemUpdates
 from trident.safety import Safety
-from trident.search import bits
 from trident.serving.redis import EmbeddedRedis
 from trident.settings import Settings
-from trident.stages.candidates import without
 from trident.state.connection import connect
 
 EVERYBODY = 99
@@ -38,7 +37,7 @@ def eventually(true: Callable[[], bool], seconds: float = 2.0) -> float:
 def seen(safety: Safety, item: int, region: int = UNLISTED_REGION) -> bool:
     """Whether a viewer of a region sees an item: the bitmap and the check at the end say the same."""
     row = np.array([item])
-    found = bool(bits(safety.allowed(region, EVERYBODY).bitmap, row)[0])
+    found = bool(are_set(safety.allowed(region, EVERYBODY).bitmap, row)[0])
     assert found == safety.passes(row, region, EVERYBODY)[0]
     return found
 
@@ -228,7 +227,7 @@ def test_a_stopped_redis_is_told_within_two_seconds_and_forgotten_when_it_goes_o
 def test_a_bitmap_that_is_lent_to_a_search_does_not_change_under_it(updates, following, item, said):
     safety = following()
     allowed = safety.allowed(0, EVERYBODY)
-    other = int(np.flatnonzero(bits(allowed.bitmap, np.arange(len(said["flagged"]))))[-1])
+    other = int(np.flatnonzero(are_set(allowed.bitmap, np.arange(len(said["flagged"]))))[-1])
     with without(allowed.bitmap, np.array([item])) as hidden:
         assert hidden == 1
         lent = allowed.bitmap.copy()

@@ -9,8 +9,8 @@ from trident.items import ItemColumns, blocked_words, write_items
 from trident.rules import Rules
 from trident.rules.never import age_limits
 from trident.safety import Safety
-from trident.search import ItemIndex, bits
-from trident.stages.candidates import GREETING, Candidates, without
+from trident.search import ItemIndex
+from trident.stages.candidates import GREETING, Candidates
 
 N = 3000
 RNG = np.random.default_rng(11)
@@ -150,22 +150,6 @@ def test_users_of_one_request_get_what_they_get_alone(stage):
     ids = np.arange(4, dtype=np.int32)[:, None]
     together = stage(EMBEDDINGS[:4], ids.astype(np.int64), ids, ids * 10, ids * 0, ids * 0 + 1)
     assert np.array_equal(together["candidate_rows"], np.stack(alone))
-
-
-def test_lent_bits_are_given_back_even_after_an_error():
-    bitmap = np.packbits(np.ones(20, bool), bitorder="little")
-    kept = bitmap.copy()
-    rows = np.array([3, 3, 19, -1])
-
-    def fail() -> None:
-        with without(bitmap, rows) as hidden:
-            assert hidden == 2
-            assert bits(bitmap, np.arange(20)).sum() == 18
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert np.array_equal(bitmap, kept)
 
 
 def test_pinned_items_are_candidates_where_they_may_be_shown(stage):

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from trident.bitmap import without
 from trident.contract import NO_ITEM
 from trident.explain.drops import seen_reasons
 from trident.explain.journey import Trip, ranks
-from trident.rules.answer import best_first
 from trident.rules.freshness import freshness
 from trident.rules.never import NOBODY
-from trident.stages.candidates import without
+from trident.rules.ranking import best_first
 
 
 @dataclass(frozen=True)

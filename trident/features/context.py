@@ -39,15 +39,21 @@ def context_rows(
     `timestamps` (B,) int64 unix seconds; `devices` B names or (B,) int codes; `regions` and `home_regions` (B,) int
     codes. A code of -1, like the name "", is unknown: NaN in the code column, 0 in the one-hot columns.
     """
-    rows = np.empty((len(timestamps), CONTEXT_FEATURES), np.float32)
-    _write_time(rows, hour_of(timestamps), weekday_of(timestamps))
     codes = devices if isinstance(devices, np.ndarray) and devices.dtype.kind in "iu" else device_codes(list(devices))
-    _write_device(rows, np.asarray(codes))
+    rows = _ROWS[weekday_of(timestamps), hour_of(timestamps), np.asarray(codes)]
     regions, homes = np.asarray(regions), np.asarray(home_regions)
-    rows[:, place("context_region")] = _known(regions)
-    away = np.where((regions < 0) | (homes < 0), np.nan, regions != homes)
-    rows[:, place("context_away")] = away
+    rows[:, _REGION] = _known(regions)
+    rows[:, _AWAY] = np.where((regions < 0) | (homes < 0), np.nan, regions != homes)
     return rows
+
+
+def _rows_without_region() -> np.ndarray:
+    """The rows of every weekday, hour and device code, the last one unknown: (7, 24, 5, 20) float32."""
+    weekdays, hours, codes = np.indices((7, 24, len(DEVICES) + 1)).reshape(3, -1)
+    rows = np.empty((len(hours), CONTEXT_FEATURES), np.float32)
+    _write_time(rows, hours, weekdays)
+    _write_device(rows, np.where(codes == len(DEVICES), -1, codes))
+    return rows.reshape(7, 24, len(DEVICES) + 1, CONTEXT_FEATURES)
 
 
 def _write_time(rows: np.ndarray, hours: np.ndarray, weekdays: np.ndarray) -> None:
@@ -73,3 +79,7 @@ def _write_device(rows: np.ndarray, codes: np.ndarray) -> None:
 
 def _known(codes: np.ndarray) -> np.ndarray:
     return np.where(codes < 0, np.nan, codes)
+
+
+_REGION, _AWAY = place("context_region"), place("context_away")
+_ROWS = _rows_without_region()

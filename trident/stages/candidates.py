@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
+from trident.bitmap import are_set, set_rows, without
 from trident.contract import CANDIDATES, CANDIDATES_PER_USER, NO_ITEM, SEARCH_FUNNEL, UNKNOWN_REGION, degraded_bit
 from trident.errors import ReleaseError
 from trident.release import Release
 from trident.rules import Rules
 from trident.rules.pins import Pins
 from trident.safety import Safety
-from trident.search import ItemIndex, allowed_rows, bits
+from trident.search import ItemIndex
 from trident.stages.counted import follow_items
 from trident.stages.host import Host
 from trident.stages.one_release import require_one_release
@@ -113,7 +112,7 @@ class Candidates:
 
         Those are the pinned ones and, for a stranger by his `state_flags`, what is popular in his region.
         """
-        pinned = self.pinned[bits(bitmap, self.pinned)]
+        pinned = self.pinned[are_set(bitmap, self.pinned)]
         if not flags & STRANGER:
             return pinned
         popular = self._popular_in(region, bitmap)[:GREETING]
@@ -123,14 +122,14 @@ class Candidates:
         """What is popular and allowed, most popular first: (m,) int64; of all viewers where `region` is unknown."""
         rows = self.popular[max(region, UNKNOWN_REGION) + 1]
         rows = rows[rows != NO_ITEM].astype(np.int64)
-        return rows[bits(bitmap, rows)]
+        return rows[are_set(bitmap, rows)]
 
     def _popular(self, region: int, rows: np.ndarray, similarity: np.ndarray, bitmap: np.ndarray) -> None:
         """Fill in what is pinned or popular and allowed, and where that is not enough, what is allowed."""
-        pinned, popular = self.pinned[bits(bitmap, self.pinned)], self._popular_in(region, bitmap)
+        pinned, popular = self.pinned[are_set(bitmap, self.pinned)], self._popular_in(region, bitmap)
         found = np.concatenate([pinned, popular[~np.isin(popular, pinned)]])[: len(rows)]
         if len(found) < len(rows):
-            others = np.setdiff1d(allowed_rows(bitmap), found, assume_unique=True)
+            others = np.setdiff1d(set_rows(bitmap), found, assume_unique=True)
             found = np.concatenate([found, others[: len(rows) - len(found)]])
         rows[: len(found)] = found
         similarity[: len(found)] = 0.0  # neither near nor far: the forest still ranks by everything else
@@ -144,20 +143,3 @@ class Candidates:
         near = self.index.similarity(embedding, found)
         order = np.argsort(-near, kind="stable")
         rows[: len(found)], similarity[: len(found)] = found[order], near[order]
-
-
-@contextmanager
-def without(bitmap: np.ndarray, rows: np.ndarray) -> Iterator[int]:
-    """Clear the bits of `rows` (m,), -1 ignored, for the time of one search; yields how many were set.
-
-    The kept bitmap is lent to the search and given back, because copying 10 million bits costs more than the search
-    of a small catalogue.
-    """
-    rows = np.unique(rows[rows != NO_ITEM])
-    hidden = rows[bits(bitmap, rows)]
-    where, masks = hidden >> 3, (1 << (hidden & 7)).astype(np.uint8)
-    np.bitwise_and.at(bitmap, where, ~masks)
-    try:
-        yield len(hidden)
-    finally:
-        np.bitwise_or.at(bitmap, where, masks)

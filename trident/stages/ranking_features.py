@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trident.contract import CONTEXT_FEATURES, ITEM_FEATURES, NO_ITEM, USER_FEATURES
-from trident.features.clock import advance
+from trident.contract import CONTEXT_FEATURES, ITEM_FEATURES, USER_FEATURES
+from trident.features.clock import advanced_items
 from trident.features.matrix import feature_matrix
 from trident.release import Release
 from trident.stages.counted import EVERY, count_missing
@@ -28,10 +28,10 @@ class RankingFeatures:
     @classmethod
     def open(cls, release: Release, host: Host) -> RankingFeatures:
         """Map the item columns, and compile: neither shall fail or wait in the first request."""
-        one = np.array(release.items.features[:1])[None]
+        stage = cls(release, 0.0 if host.stand_in else host.settings.feature_rows_share)
         user, context = (np.zeros((1, size), np.float32) for size in (USER_FEATURES, CONTEXT_FEATURES))
-        feature_matrix(user, one, context, np.zeros((1, 1), np.float32))
-        return cls(release, 0.0 if host.stand_in else host.settings.feature_rows_share)
+        stage(np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32), user, context, np.zeros((1, 1), np.int64))
+        return stage
 
     def __call__(
         self,
@@ -44,11 +44,8 @@ class RankingFeatures:
         """`feature_matrix` and `feature_sample` of the candidates, as in the contract of `candidates`."""
         users, k = candidate_rows.shape
         rows = candidate_rows.ravel()
-        items = self.release.items.features[np.maximum(rows, 0)]
         elapsed = np.repeat(request_time[:, 0] - self.release.manifest.as_of, k)
-        items = advance(items, "item", elapsed)
-        items[rows == NO_ITEM] = np.nan
-        items = items.reshape(users, k, ITEM_FEATURES)
+        items = advanced_items(self.release.items.features, rows, elapsed).reshape(users, k, ITEM_FEATURES)
         matrix = feature_matrix(user_features, items, context_features, similarity)
         self.calls += 1
         if self.calls % EVERY == 1:
