@@ -60,10 +60,14 @@ class StageModel:
         answers: list[Any] = [None] * len(requests)
         good: list[tuple[int, Tensors]] = []
         for i, request in enumerate(requests):
+            ticket = 0
             try:
-                good.append((i, self._checked(request)))
+                ticket = self._ticket(request)  # before all else: a refusal costs little
+                good.append((i, self._checked(request, ticket)))
             except Exception as error:
                 answers[i] = self._failed(error)
+                if self._admission and ticket:
+                    self._admission.leave(ticket)
         for (i, tensors), answer in zip(good, self._run([tensors for _, tensors in good]), strict=True):
             answers[i] = answer
             if self._admission and (self.contract.ends or answer.has_error()):
@@ -82,7 +86,7 @@ class StageModel:
                 return [self._failed(error)]
             return [answer for tensors in inputs for answer in self._run([tensors])]
 
-    def _checked(self, request: Any) -> Tensors:
+    def _checked(self, request: Any, ticket: int) -> Tensors:
         """The inputs of a request, checked, with its id and its ticket for each of its users where the stage asks."""
         given = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         tensors = check_inputs(self.contract, given)
@@ -90,12 +94,12 @@ class StageModel:
         if self.contract.named:
             tensors[REQUEST_ID] = np.full(users, request_id(self.contract.name, request), np.object_)
         if self.contract.admits:
-            tensors[TICKET.name] = np.full((users, 1), self._ticket(request), np.int64)
+            tensors[TICKET.name] = np.full((users, 1), ticket, np.int64)
         return tensors
 
     def _ticket(self, request: Any) -> int:
-        """A ticket for who will hand it back; a step that is asked by itself is not counted."""
-        if self._admission is None or TICKET.name not in request.requested_output_names():
+        """A ticket for who will hand it back, else 0; a step that is asked by itself is not counted."""
+        if self._admission is None or not self.contract.admits or TICKET.name not in request.requested_output_names():
             return 0
         return self._admission.enter()
 
