@@ -20,7 +20,7 @@ import numpy as np
 
 from trident.contract import CANDIDATES_PER_USER, DEFAULT_LIMIT, FEATURES, NO_ITEM
 from trident.rules import DEFAULT_RULES, Rules
-from trident.rules.diversity import choose, within_cap
+from trident.rules.picking import choose, within_cap
 from trident_export.baselines import clicks_of
 from trident_export.build import build
 from trident_export.build_config import BuildConfig
@@ -98,12 +98,13 @@ def last_fifth(dataset: Dataset, work: Path) -> tuple[Verdict, list[Difference],
 
 def _under_cap(lists: Mapping[str, np.ndarray], category: np.ndarray) -> dict[str, np.ndarray]:
     """The first 20 of each baseline under the category cap of the default rules, which "rules on" obeys."""
-    cap, capped = Rules.read(DEFAULT_RULES).max_per_category, {}
+    caps = np.full(int(category.max()) + 2, Rules.read(DEFAULT_RULES).max_per_category)  # the last is for -1
+    capped = {}
     for name, found in lists.items():
         short = capped[f"{name}, rules' cap"] = np.full((len(found), DEFAULT_LIMIT), NO_ITEM, np.int64)
         for row, rows in zip(short, found, strict=True):
             rows = rows[rows != NO_ITEM]
-            chosen = np.sort(choose(within_cap(category[rows], cap), DEFAULT_LIMIT))
+            chosen = np.sort(choose(within_cap(category[rows], caps, 0), DEFAULT_LIMIT))
             row[: len(chosen)] = rows[chosen]
     return capped
 

@@ -46,6 +46,15 @@ def test_a_histogram_gives_the_values_themselves():
     assert left.take() == {}
 
 
+def test_a_histogram_takes_a_column_for_each_series():
+    left = Histogram("items", "items left", ("step",), buckets=(1, 10))
+    for _ in range(metrics.OBSERVATIONS):
+        left.observe_columns(np.array([[3, 4], [5, 6]], np.int32), [("safe",), ("diverse",)])
+    taken = left.take()
+    assert taken[("safe",)] == [3, 5] * (metrics.OBSERVATIONS // 2)
+    assert taken[("diverse",)] == [4, 6] * (metrics.OBSERVATIONS // 2)
+
+
 def test_a_histogram_that_nobody_takes_from_stays_small():
     left = Histogram("items", "items left", buckets=(1,))
     for _ in range(metrics.OBSERVATIONS):

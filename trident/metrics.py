@@ -7,7 +7,7 @@ second. Metrics of the same name and labels in several processes of one server a
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -97,6 +97,14 @@ class Histogram(Metric):
             kept = self._values.setdefault(self._series(labels), [])
             if len(kept) < OBSERVATIONS:
                 kept.extend(values.tolist() if isinstance(values, np.ndarray) else values)
+
+    def observe_columns(self, values: np.ndarray, series: Sequence[Labels]) -> None:
+        """Note values (n, s), a column for each of the `series`, which are given by their label values."""
+        with self._lock:
+            for column, labels in enumerate(series):
+                kept = self._values.setdefault(labels, [])
+                if len(kept) < OBSERVATIONS:
+                    kept.extend(values[:, column].tolist())
 
     def take(self) -> dict[Labels, list[float]]:
         """The values since the last time, by label values."""

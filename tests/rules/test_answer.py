@@ -10,6 +10,16 @@ from trident.rules.freshness import is_new
 NOW = 1_700_000_000
 
 
+def everything(rows: np.ndarray) -> np.ndarray:
+    """Allows any item."""
+    return np.ones(len(rows), bool)
+
+
+def all_but(*forbidden: int):
+    """Allows what is not among some rows."""
+    return lambda rows: ~np.isin(rows, forbidden)
+
+
 @pytest.fixture
 def answer(items_of):
     """Answers for candidates 0, 1, … of these probabilities, all allowed."""
@@ -18,7 +28,7 @@ def answer(items_of):
         items = items_of(categories, age_days, vectors)
         n = len(categories)
         return RuleSet.over(rules or Rules(), items).answer(
-            np.arange(n), np.array(probability, np.float32), limit, NOW, np.ones(n, bool)
+            np.arange(n), np.array(probability, np.float32), limit, NOW, everything
         )
 
     return asked
@@ -45,16 +55,29 @@ def test_a_cap_that_had_to_be_relaxed_shows_in_the_funnel(answer):
 
 def test_pads_forbidden_unscored_and_repeated_candidates_never_come_back(items_of):
     rules = RuleSet.over(Rules(), items_of(["music", "films", "games", "news"]))
-    rows, allowed = np.array([2, -1, 1, 0, 0]), np.array([True, True, False, True, True])
-    made = rules.answer(rows, np.array([np.nan, 0.9, 0.8, 0.1, 0.2]), 5, NOW, allowed)
+    rows = np.array([2, -1, 1, 0, 0])
+    made = rules.answer(rows, np.array([np.nan, 0.9, 0.8, 0.1, 0.2]), 5, NOW, all_but(1))
     assert made.rows.tolist() == [0]
     assert made.scores.tolist() == pytest.approx([0.2])
     assert made.counts == (2, 2, 1, 1, 1)
 
 
+def test_only_the_best_are_looked_at_while_they_fill_the_answer(items_of):
+    rules, looked_at = RuleSet.over(Rules(max_per_category=9), items_of(["music"] * 60)), []
+
+    def allowed(rows: np.ndarray) -> np.ndarray:
+        looked_at.extend(rows.tolist())
+        return everything(rows)
+
+    rules.answer(np.arange(60), np.linspace(0.9, 0.1, 60), 9, NOW, allowed)
+    assert looked_at == list(range(50))
+    rules.answer(np.arange(60), np.linspace(0.9, 0.1, 60), 10, NOW, allowed)
+    assert sorted(looked_at[50:]) == list(range(60))
+
+
 def test_nothing_left_is_an_empty_answer(items_of):
     rules = RuleSet.over(Rules(pinned=(Pin("i0", 1),), diversity=0.5, new_share=1.0), items_of(["music"]))
-    made = rules.answer(np.full(4, -1), np.full(4, 0.5), 5, NOW, np.ones(4, bool))
+    made = rules.answer(np.full(4, -1), np.full(4, 0.5), 5, NOW, everything)
     assert made.rows.size == 0
     assert made.counts == (0, 0, 0, 0, 0)
 
@@ -80,7 +103,7 @@ def test_the_cap_does_not_keep_pinned_items_out(answer):
 
 def test_a_pinned_item_that_may_not_be_shown_is_not(items_of):
     rules = RuleSet.over(Rules(pinned=(Pin("i1", 1),)), items_of(["music", "films"]))
-    made = rules.answer(np.array([0, 1]), np.array([0.1, 0.9]), 2, NOW, np.array([True, False]))
+    made = rules.answer(np.array([0, 1]), np.array([0.1, 0.9]), 2, NOW, all_but(1))
     assert made.rows.tolist() == [0]
 
 
@@ -148,8 +171,9 @@ def test_whatever_the_rules_say_they_hold(many_items, rules, limit, n, seed, sha
     probability[rng.random(n) < 0.05] = np.nan
     allowed = rng.random(n) < share
     ruleset, shuffle = RuleSet.over(rules, many_items), rng.permutation(n)
-    made = ruleset.answer(rows, probability, limit, NOW, allowed)
-    shuffled = ruleset.answer(rows[shuffle], probability[shuffle], limit, NOW, allowed[shuffle])
+    shown = all_but(*rows[~allowed].tolist())
+    made = ruleset.answer(rows, probability, limit, NOW, shown)
+    shuffled = ruleset.answer(rows[shuffle], probability[shuffle], limit, NOW, shown)
     assert made.rows.tolist() == shuffled.rows.tolist()  # stable under input order
     assert (made.scores.tolist(), made.counts) == (shuffled.scores.tolist(), shuffled.counts)
 

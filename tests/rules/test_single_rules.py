@@ -9,10 +9,11 @@ from trident.errors import ReleaseError
 from trident.rules import DAY, Boost, Pin, Rules
 from trident.rules.boosts import Boosts
 from trident.rules.consumed import consumed_since
-from trident.rules.diversity import category_caps, choose, within_cap
+from trident.rules.diversity import category_caps
 from trident.rules.freshness import freshness, is_new
 from trident.rules.names import unknown_names
 from trident.rules.never import NOBODY, age_limits
+from trident.rules.picking import choose, within_cap
 from trident.rules.pins import Pins, placed
 from trident.rules.relevance import cosines, marginal_order
 
@@ -34,15 +35,20 @@ def test_an_item_is_new_until_its_days_are_over():
 
 
 def test_the_cap_counts_from_the_best_down():
-    assert within_cap(np.array([1, 1, 2, 1, 1, 2]), 2).tolist() == [True, True, True, False, False, True]
+    within = within_cap(np.array([1, 1, 2, 1, 1, 2]), np.full(4, 2), 0)
+    assert within.tolist() == [True, True, True, False, False, True]
 
 
 def test_a_category_may_have_a_cap_of_its_own():
     caps = category_caps(Rules(max_in={"films": 1, "nowhere": 9}), ("music", "films"))
     assert caps.tolist() == [3, 1, 3]
     categories = np.array([1, 1, 0, -1, 0, 0, 0, -1])
-    within = within_cap(categories, caps[categories])
+    within = within_cap(categories, caps, 0)
     assert within.tolist() == [True, False, True, True, True, True, False, True]
+
+
+def test_what_leads_in_any_case_counts_for_the_cap():
+    assert within_cap(np.array([0, 0, 1, 0, 1]), np.full(3, 1), 2).tolist() == [True, True, True, False, False]
 
 
 def test_items_over_the_cap_only_fill_up():

@@ -1,66 +1,74 @@
-"""Picking the items of an answer: pinned ones, new ones as far as they are needed, and the best, within the caps."""
+"""Picking the items of an answer: pinned ones, new ones as far as they are needed, and the best, within the caps.
+
+Compiled: as calls of numpy it takes ten times as long. numba keeps compiled functions on disk until their own file
+changes: so what they call is here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import numba
 import numpy as np
 
-from trident.rules.diversity import choose, within_cap
+compiled = numba.njit(cache=True, nogil=True)
 
 
-@dataclass(frozen=True)
-class Considered:
-    """Scored candidates (m,) that may be shown: first those of the pool, best first, then the others, best first."""
-
-    rows: np.ndarray
-    score: np.ndarray  # with all boosts
-    category: np.ndarray
-    cap: np.ndarray  # of the item's category
-    new: np.ndarray  # (m,) bool
-    pool: int  # how many of them are in the pool
-
-    def head(self) -> Considered:
-        """The pool alone."""
-        n = self.pool
-        return Considered(self.rows[:n], self.score[:n], self.category[:n], self.cap[:n], self.new[:n], n)
-
-
-@dataclass(frozen=True)
-class Picked:
-    """Positions (n,) of the items of an answer."""
-
-    chosen: np.ndarray
-    within: int  # how many of all items are within the cap of their category
-    complete: bool  # as many as wanted, and no rule had to be relaxed
-
-
-def pick(found: Considered, turns: np.ndarray, pinned: np.ndarray, needed: int, limit: int) -> Picked:
+@compiled
+def pick(category, new, caps, turns, pinned, needed, limit):
     """Pick `limit` items, `needed` of them new, of positions that are taken in `turns` (m,), `pinned` (p,) before all.
 
-    Where there are too few new items within the caps, fewer are enough; where there are too few items within the caps,
-    others fill up.
+    `category` (m,) and `new` (m,) bool are of the items, `caps` (c + 1,) is per category code. Where there are too few
+    new items within the caps, fewer are enough; where there are too few items within the caps, others fill up.
+
+    Returns the positions (n,) int64 of the picked items, how many of all items are within the cap of their category,
+    and whether these are as many as wanted and no rule had to be relaxed.
     """
-    turn, within = _in_turn(found, turns, pinned, len(pinned))
+    turn = _in_turn(pinned, turns)
+    within = within_cap(category[turn], caps, len(pinned))
     chosen = turn[choose(within, limit)]
-    if found.new[chosen].sum() < needed:
-        first = np.concatenate([pinned, _reserved(found, turns, pinned, needed)])
-        turn, within = _in_turn(found, turns, first, len(pinned))
+    if new[chosen].sum() < needed:
+        turn = _in_turn(np.concatenate((pinned, _reserved(category, new, caps, turns, pinned, needed))), turns)
+        within = within_cap(category[turn], caps, len(pinned))
         chosen = turn[choose(within, limit)]
-    count = int(within.sum())
-    return Picked(chosen, count, count >= limit and bool(found.new[chosen].sum() >= needed))
+    count = within.sum()
+    return chosen, count, count >= limit and new[chosen].sum() >= needed
 
 
-def _reserved(found: Considered, turns: np.ndarray, pinned: np.ndarray, needed: int) -> np.ndarray:
+@compiled
+def _reserved(category, new, caps, turns, pinned, needed):
     """The first new items within the caps, as many as are needed beside pinned ones that are new."""
-    turn, within = _in_turn(found, turns[found.new[turns]], pinned, len(pinned))
-    missing = max(needed - int(found.new[pinned].sum()), 0)
+    turn = _in_turn(pinned, turns)
+    turn = turn[(np.arange(len(turn)) < len(pinned)) | new[turn]]
+    within = within_cap(category[turn], caps, len(pinned))
+    missing = max(needed - new[pinned].sum(), 0)
     return turn[len(pinned) :][within[len(pinned) :]][:missing]
 
 
-def _in_turn(found: Considered, turns: np.ndarray, first: np.ndarray, forced: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions with `first` before the others, and which are within the cap so; the leading `forced` in any case."""
-    turn = np.concatenate([first, turns[~np.isin(turns, first)]]) if len(first) else turns
-    within = within_cap(found.category[turn], found.cap[turn])
-    within[:forced] = True
-    return turn, within
+@compiled
+def _in_turn(first, turns):
+    """The positions `turns` (m,), which are 0 to m − 1, with `first` before the others."""
+    left = np.ones(len(turns), np.bool_)
+    left[first] = False
+    return np.concatenate((first, turns[left[turns]]))
+
+
+@compiled
+def within_cap(category, caps, forced):
+    """Which of the items (m,), taken in order, are among the first of their category, as many as its cap: (m,) bool.
+
+    `category` (m,) are codes, -1 unknown, and `caps` (c + 1,) has the cap of each, the last for -1. The leading
+    `forced` items are in any case.
+    """
+    taken = np.zeros(len(caps), np.int64)
+    within = np.empty(len(category), np.bool_)
+    for place in range(len(category)):
+        code = category[place]
+        taken[code] += 1
+        within[place] = place < forced or taken[code] <= caps[code]
+    return within
+
+
+@compiled
+def choose(within, limit):
+    """Positions of at most `limit` items: those within the cap first, the others only to fill up."""
+    kept, over = np.flatnonzero(within), np.flatnonzero(~within)
+    return np.concatenate((kept[:limit], over[: max(limit - len(kept), 0)]))

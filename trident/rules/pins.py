@@ -31,6 +31,8 @@ class Pins:
 
     def among(self, rows: np.ndarray, limit: int, now: int) -> tuple[np.ndarray, np.ndarray]:
         """Positions in `rows` (m,) of the items with a place in an answer of `limit` at `now`, and these places."""
+        if not len(self.rows):
+            return self.rows, self.places
         holds = (self.until > now) & (self.places < limit)
         pinned, places = self.rows[holds], self.places[holds]
         position, pin = np.nonzero(rows[:, None] == pinned)

@@ -10,7 +10,8 @@ from trident.contract import BUSINESS_RULES, FUNNEL, degraded_bit, degraded_text
 from trident.errors import Unavailable
 from trident.release import Release
 from trident.rules import Rules
-from trident.rules.answer import Answer, RuleSet
+from trident.rules.answer import Allowed, Answer, RuleSet
+from trident.rules.ranking import is_among
 from trident.safety import Safety
 from trident.stages.counted import count_answers, follow_items
 from trident.stages.host import Host, Users
@@ -34,12 +35,14 @@ class BusinessRules:
 
     @classmethod
     def open(cls, release: Release, host: Host) -> BusinessRules:
-        """Read the rules and map the item columns."""
+        """Read the rules, map the item columns, and compile: no request shall wait for that."""
         rules = Rules.read(release.folder / "rules.toml")
         safety = host.safety(release, rules)
         follow_items(safety, BUSINESS_RULES.name, release.manifest.release)
         log = ImpressionLog.of(release, host)
-        return cls(release, RuleSet.over(rules, release.items), safety, host.users(release, rules), log)
+        stage = cls(release, RuleSet.over(rules, release.items), safety, host.users(release, rules), log)
+        stage._compile()
+        return stage
 
     def close(self) -> None:
         """Follow the item changes no longer, and let go of the connections."""
@@ -76,8 +79,7 @@ class BusinessRules:
                 probability[i],
                 int(limit[i, 0]),
                 int(request_time[i, 0]),
-                self.safety.passes(np.maximum(candidate_rows[i], 0), int(viewer_region[i, 0]), int(viewer_age[i, 0]))
-                & ~is_among(candidate_rows[i], seen_rows[i]),
+                self._allowed(int(viewer_region[i, 0]), int(viewer_age[i, 0]), seen_rows[i]),
             )
             for i in range(users)
         ]
@@ -92,6 +94,19 @@ class BusinessRules:
         answer = self._tensors(answers, ids, int(limit.max()), search_funnel, flags)
         count_answers(self.release.manifest.release, limit, answer["funnel"], flags, answer["score"])
         return answer
+
+    def _compile(self) -> None:
+        row = np.zeros(1, np.int64)
+        self.rules.answer(row, np.ones(1, np.float32), 1, 0, self._allowed(0, 0, row))
+
+    def _allowed(self, region: int, age: int, seen: np.ndarray) -> Allowed:
+        """What a viewer may be shown now who has `seen` some rows (s,)."""
+        seen = np.array(seen)  # of its own, as compiled code makes a difference
+
+        def allowed(rows: np.ndarray) -> np.ndarray:
+            return self.safety.passes(rows, region, age) & ~is_among(rows, seen)
+
+        return allowed
 
     def _record(self, asked: Tensors, answers: list[Answer], ids: list[list[bytes]]) -> np.ndarray:
         """Remember what is shown, and log it, in one round trip; (B, 1) bits for what Redis did not take."""
@@ -125,9 +140,3 @@ class BusinessRules:
             "funnel": counts,
             "degraded": np.array([[degraded_text(int(f))] for f in flags[:, 0]], np.object_),
         }
-
-
-def is_among(rows: np.ndarray, some: np.ndarray) -> np.ndarray:
-    """Which of `rows` (m,) are among `some` (s,), s ≥ 1: (m,) bool."""
-    some = np.sort(some)
-    return some[np.minimum(np.searchsorted(some, rows), len(some) - 1)] == rows

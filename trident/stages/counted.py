@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from trident.state.store import UserState
 
 EVERY = 16  # requests, of which one is looked at for missing values
 ITEMS = (0, 1, 5, 10, 20, 50, 100, 200, 300, 400, 499, 500, 1e3, 1e4, 1e5, 1e6, 1e7)
+_STEPS = tuple((step,) for step in FUNNEL)
 SCORES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 EMBEDDINGS = Counter("trident_user_embeddings_total", "Users by what the embedding cache had of them.", ("cache",))
@@ -42,14 +44,14 @@ def count_states(states: Sequence[UserState]) -> None:
 def count_answers(release: int, limit: np.ndarray, funnel: np.ndarray, flags: np.ndarray, score: np.ndarray) -> None:
     """Count answers: `limit` (B,1), `funnel` (B,N) counts, `flags` (B,1) bits of DEGRADED, `score` (B,L)."""
     ANSWERS.add(len(flags), release=str(release))
-    for bit, reason in enumerate(DEGRADED):
-        if said := int((flags >> bit & 1).sum()):
-            REASONS.add(said, reason=reason)
-    if starved := int((funnel[:, -1:] < limit).sum()):
+    if flags.any():
+        for bit, reason in enumerate(DEGRADED):
+            if said := int((flags >> bit & 1).sum()):
+                REASONS.add(said, reason=reason)
+    if starved := np.count_nonzero(funnel[:, -1:] < limit):
         STARVED.add(starved)
-    for step, left in zip(FUNNEL, funnel.T, strict=True):
-        FUNNEL_ITEMS.observe(left, step=step)
-    BEST_SCORE.observe(score[:, 0][np.isfinite(score[:, 0])])
+    FUNNEL_ITEMS.observe_columns(funnel, _STEPS)
+    BEST_SCORE.observe([best for best in score[:, 0].tolist() if math.isfinite(best)])
 
 
 def count_missing(matrix: np.ndarray) -> None:
