@@ -67,7 +67,7 @@ def _time_steps(folder: Path, url: str, rounds: int) -> None:
                 given = {each: tensors[each] for each in MATRIX_FROM}
                 began = time.perf_counter()
                 tensors |= matrices[name](**given)
-                given = _given(tensors, BUSINESS_RULES.inputs)
+                given = _given(tensors, BUSINESS_RULES.takes)
                 between = time.perf_counter()
                 rules[name](**given, request_id=np.array([f"{turn}-{n}-{name}"], np.object_))
                 ended = time.perf_counter()

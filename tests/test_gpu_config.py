@@ -39,7 +39,7 @@ def test_users_are_searched_in_batches_whatever_they_have_seen():
     assert message.max_batch_size == 64
     assert message.HasField("dynamic_batching")
     assert not message.dynamic_batching.max_queue_delay_microseconds
-    assert {t.name: list(t.dims) for t in message.input}["user_embedding"] == [128]
+    assert {t.name: list(t.dims) for t in message.input}["user_vectors"] == [188]
     assert [t.name for t in message.input if t.allow_ragged_batch] == ["seen_rows"]
 
 

@@ -69,7 +69,7 @@ def test_requests_are_admitted_by_the_first_step_and_end_with_the_last():
 def test_a_model_that_does_not_batch_names_all_axes():
     message = config(USER_ENCODER)
     assert message.max_batch_size == 0
-    assert _dims(message.output)["user_embedding"] == [-1, 128]
+    assert _dims(message.output)["user_vectors"] == [-1, 188]
     assert _dims(message.output)["seen_rows"] == [-1, -1]
     assert _dims(config(BUSINESS_RULES).input)["click_probability"] == [-1, 1]
 

@@ -100,7 +100,7 @@ class Pipeline:
         """Go step by step: after each of them its name, and all tensors so far."""
         tensors = check_inputs(RECOMMEND, inputs)
         for step in STEPS:
-            given = {spec.name: tensors[RENAMED.get(spec.name, spec.name)] for spec in step.inputs}
+            given = {spec.name: tensors[RENAMED.get(spec.name, spec.name)] for spec in step.takes}
             made = self.steps[step.name](**given)
             tensors |= {RENAMED.get(name, name): array for name, array in made.items()}
             yield step.name, tensors

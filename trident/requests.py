@@ -13,7 +13,7 @@ Tensors = dict[str, np.ndarray]
 
 
 def check_inputs(contract: ModelContract, given: Tensors) -> Tensors:
-    """Return all inputs of `contract`, defaults filled in; raise InvalidInput naming the first one that is wrong."""
+    """What the stage takes, defaults filled in; raise InvalidInput naming the first input that is wrong."""
     checked: Tensors = {}
     users: int | None = None
     for spec in contract.inputs:
@@ -23,10 +23,30 @@ def check_inputs(contract: ModelContract, given: Tensors) -> Tensors:
                 raise invalid(contract.name, spec.name, f"a tensor of {spec.dtype}", "none")
             array = np.full((users or 1, 1), spec.default, spec.numpy_dtype)
         spec.check(array, contract.name, rows_of(spec, users))
-        checked[spec.name] = array
+        checked |= apart(spec, array)
         if users is None and spec.dims[0] == "B":
             users = len(array)
     return checked
+
+
+def together(spec: TensorSpec, tensors: Tensors) -> np.ndarray:
+    """The tensor `spec` as it travels, from `tensors` by name."""
+    if not spec.parts:
+        return tensors[spec.name]
+    return np.concatenate([tensors[part.name] for part in spec.parts], axis=1, dtype=spec.numpy_dtype)
+
+
+def apart(spec: TensorSpec, array: np.ndarray) -> Tensors:
+    """The tensors that travel as `spec`, by name."""
+    if not spec.parts:
+        return {spec.name: array}
+    parts: Tensors = {}
+    first = 0
+    for part in spec.parts:
+        last = first + part.shape[1]
+        parts[part.name] = np.ascontiguousarray(array[:, first:last], part.numpy_dtype)
+        first = last
+    return parts
 
 
 def rows_of(spec: TensorSpec, users: int | None) -> int | None:
@@ -38,7 +58,7 @@ def rows_of(spec: TensorSpec, users: int | None) -> int | None:
 
 def stack(contract: ModelContract, requests: list[Tensors]) -> Tensors:
     """Put the users of several requests below each other; axes of varying width are padded to the widest."""
-    return {spec.name: _stacked(spec, [r[spec.name] for r in requests]) for spec in contract.inputs}
+    return {spec.name: _stacked(spec, [r[spec.name] for r in requests]) for spec in contract.takes}
 
 
 def _stacked(spec: TensorSpec, arrays: list[np.ndarray]) -> np.ndarray:
@@ -52,10 +72,10 @@ def _stacked(spec: TensorSpec, arrays: list[np.ndarray]) -> np.ndarray:
 
 def split(contract: ModelContract, outputs: Tensors, requests: list[Tensors]) -> list[Tensors]:
     """Give each request its own rows of the stacked outputs."""
-    first = contract.inputs[0].name
+    first = contract.takes[0].name
     ends = np.cumsum([len(r[first]) for r in requests])[:-1]
     parts = {
         spec.name: np.split(outputs[spec.name], ends * DIMS["K"] if spec.dims[0] == "R" else ends)
-        for spec in contract.outputs
+        for spec in contract.makes
     }
     return [{name: arrays[i] for name, arrays in parts.items()} for i in range(len(requests))]

@@ -18,7 +18,7 @@ from trident.admission import Admission
 from trident.contract import TICKET, ModelContract, TensorSpec
 from trident.errors import Unavailable
 from trident.release import Release
-from trident.requests import check_inputs, split, stack
+from trident.requests import check_inputs, split, stack, together
 from trident.stages.host import Host
 from trident.stages.stage import Stage, Tensors
 from trident.triton_errors import request_id, triton_error
@@ -90,7 +90,7 @@ class StageModel:
         """The inputs of a request, checked, with its id and its ticket for each of its users where the stage asks."""
         given = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         tensors = check_inputs(self.contract, given)
-        users = len(tensors[self.contract.inputs[0].name])
+        users = len(tensors[self.contract.takes[0].name])
         if self.contract.named:
             tensors[REQUEST_ID] = np.full(users, request_id(self.contract.name, request), np.object_)
         if self.contract.admits:
@@ -104,12 +104,12 @@ class StageModel:
         return self._admission.enter()
 
     def _stacked(self, inputs: list[Tensors]) -> Tensors:
-        more = inputs[0].keys() - {spec.name for spec in self.contract.inputs}
+        more = inputs[0].keys() - {spec.name for spec in self.contract.takes}
         together = {name: np.concatenate([tensors[name] for tensors in inputs]) for name in more}
         return stack(self.contract, inputs) | together
 
     def _response(self, tensors: Tensors) -> Any:
-        outputs = [pb.Tensor(spec.name, _plain(tensors[spec.name], spec)) for spec in self.contract.outputs]
+        outputs = [pb.Tensor(spec.name, _plain(together(spec, tensors), spec)) for spec in self.contract.outputs]
         return pb.InferenceResponse(output_tensors=outputs)
 
     def _failed(self, error: Exception) -> Any:

@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 from trident.contract import CANDIDATES, NO_ITEM, RECOMMEND, TICKET, USER_ENCODER, ModelContract, degraded_bit
 from trident.errors import Unavailable
 from trident.release import Release
-from trident.requests import Tensors, check_inputs
+from trident.requests import Tensors, apart, check_inputs, together
 from trident.state.connection import connect
 from trident.state.history import history_key
 from trident.state.keys import key
@@ -86,8 +86,9 @@ class ServedSteps:
     def _infer(self, step: ModelContract, tensors: Tensors) -> Tensors:
         inputs = []
         for spec in step.inputs:
-            inputs.append(grpc.InferInput(spec.name, list(tensors[spec.name].shape), spec.dtype))
-            inputs[-1].set_data_from_numpy(tensors[spec.name])
+            array = together(spec, tensors)
+            inputs.append(grpc.InferInput(spec.name, list(array.shape), spec.dtype))
+            inputs[-1].set_data_from_numpy(array)
         version = str(self._release.manifest.release)
         wanted = [spec for spec in step.outputs if spec != TICKET]  # nobody would hand it back
         outputs = [grpc.InferRequestedOutput(spec.name) for spec in wanted]
@@ -95,7 +96,7 @@ class ServedSteps:
             answer = self._client.infer(step.name, inputs, version, outputs, client_timeout=SECONDS)
         except InferenceServerException as error:
             raise Unavailable(f"{step.name} {version} does not answer: {error.message()}") from None
-        return {spec.name: answer.as_numpy(spec.name) for spec in wanted}
+        return {name: array for spec in wanted for name, array in apart(spec, answer.as_numpy(spec.name)).items()}
 
 
 def _no_redis(error: Exception) -> Unavailable:

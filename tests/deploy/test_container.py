@@ -24,6 +24,7 @@ from trident.contract import CANDIDATES
 from trident.errors import SetupError
 from trident.model_config import WITH_CARDS
 from trident.pipeline import Pipeline
+from trident.requests import together
 from trident.serving import container
 from trident.serving.ports import Ports
 from trident.serving.redis import EmbeddedRedis
@@ -154,8 +155,9 @@ def search_inputs(rng: np.random.Generator, seen: int) -> list[grpcclient.InferI
     }
     made = []
     for spec in CANDIDATES.inputs:
-        made.append(grpcclient.InferInput(spec.name, values[spec.name].shape, spec.dtype))
-        made[-1].set_data_from_numpy(values[spec.name].astype(spec.numpy_dtype))
+        array = together(spec, values).astype(spec.numpy_dtype)
+        made.append(grpcclient.InferInput(spec.name, array.shape, spec.dtype))
+        made[-1].set_data_from_numpy(array)
     return made
 
 

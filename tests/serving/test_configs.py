@@ -38,7 +38,7 @@ def test_configs_of_another_version_are_written_again_with_the_numbers_of_the_re
     before = configs(repository)
     for name in ("candidates", "recommend", "recommend_canary"):
         path = repository / name / "config.pbtxt"
-        path.write_text(path.read_text().replace("encoder_release", "another_name"))
+        path.write_text(path.read_text().replace("viewer", "another_name"))
     assert configs(repository) != before
     assert sorted(renew_configs(repository)) == ["candidates", "recommend", "recommend_canary"]
     assert configs(repository) == before

@@ -65,6 +65,7 @@ class BusinessRules:
         feature_sample: np.ndarray,
         search_funnel: np.ndarray,
         search_flags: np.ndarray,
+        state_flags: np.ndarray,
         encoder_release: np.ndarray,
         ticket: np.ndarray,
         request_id: np.ndarray | None = None,
@@ -84,7 +85,7 @@ class BusinessRules:
             for i in range(users)
         ]
         ids = [self.release.items.ids.take(answer.rows) for answer in answers]
-        flags = search_flags | STALE * self.safety.stale
+        flags = state_flags | search_flags | STALE * self.safety.stale
         asked: Tensors = {
             "user_id": user_id, "device": device, "region": region, "record": record, "request_time": request_time,
             "viewer_region": viewer_region, "candidate_rows": candidate_rows, "feature_sample": feature_sample,

@@ -82,7 +82,7 @@ class Candidates:
         rows = np.full((users, CANDIDATES_PER_USER), NO_ITEM, np.int64)
         similarity = np.full((users, CANDIDATES_PER_USER), np.nan, np.float32)
         funnel = np.zeros((users, len(SEARCH_FUNNEL)), np.int32)
-        flags = state_flags | STALE * self.safety.stale
+        flags = np.full_like(state_flags, STALE * self.safety.stale)
         search = self.index.prepared(user_embedding)
         for i in range(users):
             allowed = self.safety.allowed(int(viewer_region[i, 0]), int(viewer_age[i, 0]))
@@ -93,7 +93,7 @@ class Candidates:
                     rows[i], similarity[i] = found
                     if self.probe:
                         self.probe.offer(user_embedding[i], allowed.bitmap, rows[i])
-                    always = self.always(int(viewer_region[i, 0]), int(flags[i, 0]), allowed.bitmap)
+                    always = self.always(int(viewer_region[i, 0]), int(state_flags[i, 0]), allowed.bitmap)
                     self._add(always, user_embedding[i], rows[i], similarity[i])
                 else:
                     flags[i] |= POPULAR
