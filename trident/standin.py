@@ -11,7 +11,7 @@ import triton_python_backend_utils as pb
 
 from trident.contract import CANDIDATES_PER_USER, RANKER, USER_TOWER, ModelContract
 from trident.requests import Tensors
-from trident.triton import keep_what_is_there, triton_error
+from trident.triton import give_way, keep_what_is_there, triton_error
 
 
 class Backend:
@@ -23,6 +23,7 @@ class Backend:
         """Load the model file of this version."""
         self._model = self.open(Path(args["model_repository"]) / args["model_version"])
         keep_what_is_there()
+        give_way(self.contract)
 
     def open(self, folder: Path) -> Callable[..., Tensors]:
         """Load what lies in the version folder, as a function from tensors to tensors."""

@@ -7,6 +7,7 @@ runs once, and the answers are split again. A caller sees our error texts, never
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ import numpy as np
 import triton_python_backend_utils as pb
 
 from trident.admission import Admission
-from trident.contract import TICKET, ModelContract, TensorSpec
+from trident.contract import STEPS, TICKET, ModelContract, TensorSpec
 from trident.errors import Unavailable
 from trident.release import Release
 from trident.requests import check_inputs, split, stack, together
@@ -26,6 +27,9 @@ from trident.triton_metrics import MetricsReporter
 
 REQUEST_ID = "request_id"
 """The argument of stages whose contract is `named`."""
+
+LATER = 5
+"""How nice the steps after the first are, as the operating system counts it."""
 
 
 class StageModel:
@@ -46,6 +50,7 @@ class StageModel:
         self._reporter = MetricsReporter(self._version)
         self._reporter.start()
         keep_what_is_there()
+        give_way(self.contract)
 
     def finalize(self) -> None:
         """End what the stage runs beside the requests, and report the last metrics."""
@@ -55,23 +60,35 @@ class StageModel:
         if self._admission:
             self._admission.close()
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
+    def execute(self, requests: Sequence[Any]) -> list[Any] | None:
         """Answer every request, each with its tensors or with its own error."""
         answers: list[Any] = [None] * len(requests)
         good: list[tuple[int, Tensors]] = []
         for i, request in enumerate(requests):
-            ticket = 0
             try:
-                ticket = self._ticket(request)  # before all else: a refusal costs little
-                good.append((i, self._checked(request, ticket)))
+                good.append((i, self._taken_in(request)))
             except Exception as error:
                 answers[i] = self._failed(error)
-                if self._admission and ticket:
-                    self._admission.leave(ticket)
-        for (i, tensors), answer in zip(good, self._run([tensors for _, tensors in good]), strict=True):
+        for (i, _), answer in zip(good, self._answers([tensors for _, tensors in good]), strict=True):
             answers[i] = answer
+        return answers
+
+    def _taken_in(self, request: Any) -> Tensors:
+        """What the stage takes of a request; one too many is refused before it is looked at."""
+        ticket = self._ticket(request)
+        try:
+            return self._checked(request, ticket)
+        except Exception:
+            if self._admission and ticket:
+                self._admission.leave(ticket)
+            raise
+
+    def _answers(self, inputs: list[Tensors]) -> list[Any]:
+        """The answers to some requests; the tickets of those that end here, or never get further, are handed back."""
+        answers = self._run(inputs)
+        for tensors, answer in zip(inputs, answers, strict=True):
             if self._admission and (self.contract.ends or answer.has_error()):
-                self._admission.leave(int(tensors[TICKET.name][0, 0]))  # it ends here, or never gets further
+                self._admission.leave(int(tensors[TICKET.name][0, 0]))
         return answers
 
     def _run(self, inputs: list[Tensors]) -> list[Any]:
@@ -132,6 +149,15 @@ def keep_what_is_there() -> None:
     """Let Python's collector look no more at what a model has loaded: that takes tens of milliseconds of a request."""
     gc.collect()
     gc.freeze()
+
+
+def give_way(contract: ModelContract) -> None:
+    """Let steps after the first run when the first has nothing to do.
+
+    Whoever takes requests in and refuses what is too much waits for a core otherwise, behind what is under way.
+    """
+    if contract in STEPS[1:]:
+        os.nice(LATER)
 
 
 def _plain(array: np.ndarray, spec: TensorSpec) -> np.ndarray:

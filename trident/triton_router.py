@@ -21,6 +21,7 @@ from trident.errors import InvalidInput
 from trident.requests import Tensors, check_inputs
 from trident.router import ArmFailed, Router
 from trident.triton_errors import request_id, triton_error
+from trident.triton_intake import send
 from trident.triton_metrics import MetricsReporter
 
 REQUESTS = 64
@@ -58,7 +59,7 @@ class RouterModel:
                 wanted = [spec for spec in self.contract.outputs if spec.name in named]
                 self._requests.submit(self._answer, sender, given, wanted, request_id(self.contract.name, request))
             except Exception as error:
-                _send(sender, self._failed(error))
+                send(sender, self._failed(error))
 
     def _answer(self, sender: Any, given: Tensors, wanted: Sequence[TensorSpec], request: str) -> None:
         def ask(contract: ModelContract, tensors: Tensors, outputs: Sequence[TensorSpec]) -> Tensors:
@@ -71,7 +72,7 @@ class RouterModel:
             response = pb.InferenceResponse(error=pb.TritonError(str(error), self._code(given, error)))
         except Exception as error:
             response = self._failed(error)
-        _send(sender, response)
+        send(sender, response)
 
     def _code(self, given: Tensors, error: ArmFailed) -> int:
         """The code of an arm's error: Triton hands its text on, and says INTERNAL of every code."""
@@ -100,7 +101,3 @@ def infer(contract: ModelContract, tensors: Tensors, outputs: Sequence[TensorSpe
     if response.has_error():
         raise ArmFailed(response.error().message(), response.error().code())
     return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
-
-
-def _send(sender: Any, response: Any) -> None:
-    sender.send(response, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

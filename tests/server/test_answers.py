@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -162,3 +163,16 @@ def test_the_server_serves_each_model_with_the_config_of_the_contract(served):
             assert found.version_policy == expected.version_policy
             assert found.ensemble_scheduling == expected.ensemble_scheduling
             assert dict(found.parameters) == dict(expected.parameters)
+
+
+def test_requests_of_many_users_that_arrive_together_are_each_answered_for_their_own_users(recommender, users):
+    groups = [[*users[7 * group :], *users][:40] for group in range(4)]  # two do not fit in one batch
+    now = int(time.time())
+
+    def ask(group: list[str]) -> list:
+        return [answer.items for answer in recommender.recommend_many(group, timestamp=now, record=False, deadline=20)]
+
+    alone = [ask(group) for group in groups]
+    for _ in range(3):
+        with ThreadPoolExecutor(len(groups)) as callers:
+            assert list(callers.map(ask, groups)) == alone
