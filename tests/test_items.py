@@ -79,3 +79,10 @@ def test_a_missing_column_is_named(folder):
 def test_an_id_that_no_request_could_name_is_refused(tmp_path, wrong):
     with pytest.raises(InvalidInput, match="item ids, row 1: expected 1 to 128 bytes"):
         write_items(tmp_path, ["a", wrong], ["", ""], [])
+
+
+def test_ids_of_one_hash_are_told_apart_by_their_bytes(folder, monkeypatch):
+    np.save(folder / "id_hash.npy", np.full(len(IDS), 7, np.uint64))
+    monkeypatch.setattr("trident.items.id_hash", lambda name: 7)
+    items = ItemColumns.open(folder)
+    assert items.rows([*IDS, "unknown", "item-", "item-44"]).tolist() == [0, 1, 2, 3, NO_ITEM, NO_ITEM, NO_ITEM]

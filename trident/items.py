@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numba
 import numpy as np
 
 from trident.contract import NO_ITEM
@@ -35,7 +36,7 @@ COLUMNS = {
 
 
 class KnownRows:
-    """Rows of ids that were asked for: looking at the ids of 10 million items costs 3 µs each, looking here 0.1 µs."""
+    """Rows of ids that were asked for: looking at the ids of 10 million items costs 2 µs each, looking here 0.1 µs."""
 
     def __init__(self) -> None:
         self._rows: dict[bytes, int] = {}
@@ -110,19 +111,11 @@ class ItemColumns:
         return KnownRows()
 
     def _look_up(self, names: Sequence[bytes]) -> list[int]:
-        hashes, _ = self._hashes
-        wanted = np.array([id_hash(name) for name in names], np.uint64)
-        first = np.searchsorted(hashes, wanted)
-        return [self._probe(n, w, int(f)) for n, w, f in zip(names, wanted, first, strict=True)]
-
-    def _probe(self, name: bytes, wanted: np.uint64, position: int) -> int:
         hashes, order = self._hashes
-        while position < len(hashes) and hashes[position] == wanted:
-            row = int(order[position])
-            if self.ids[row] == name:
-                return row
-            position += 1
-        return NO_ITEM
+        wanted = np.array([id_hash(name) for name in names], np.uint64)
+        ends = np.cumsum([len(name) for name in names])
+        asked = np.frombuffer(b"".join(names), np.uint8)
+        return _rows_of(wanted, asked, ends, hashes, order, self.ids.offsets, self.ids.data).tolist()
 
     def title(self, row: int) -> str:
         """The title of one item, "" when it has none."""
@@ -132,6 +125,23 @@ class ItemColumns:
         """The category of one item, "" when it has none."""
         code = int(self.category[row])
         return self.categories[code] if 0 <= code < len(self.categories) else ""
+
+
+@numba.njit(cache=True, nogil=True)
+def _rows_of(wanted, asked, ends, hashes, order, offsets, data):
+    """Rows (n,) int64 of ids by hash and by their bytes, up to `ends` each, in `asked`; -1 for one that is not there."""
+    rows = np.full(len(wanted), NO_ITEM, np.int64)
+    begin = 0
+    for i in range(len(wanted)):
+        place = np.searchsorted(hashes, wanted[i])
+        while place < len(hashes) and hashes[place] == wanted[i]:
+            row = order[place]
+            if np.array_equal(data[offsets[row] : offsets[row + 1]], asked[begin : ends[i]]):
+                rows[i] = row
+                break
+            place += 1
+        begin = ends[i]
+    return rows
 
 
 def id_hash(item_id: bytes) -> int:

@@ -40,6 +40,7 @@ class UserEncoder:
         """Open the item vectors and the default row; neither Redis nor Feast is asked before the first request."""
         default = UserRow(read_default(release.folder / "users" / "default.npy"), release.manifest.as_of)
         rules = Rules.read(release.folder / "rules.toml")
+        release.items.rows([b""])  # compiles
         return cls(release, host.users(release, rules), host.infer, default, rules, host.feast(release))
 
     def close(self) -> None:
