@@ -129,7 +129,7 @@ class ItemColumns:
 
 @numba.njit(cache=True, nogil=True)
 def _rows_of(wanted, asked, ends, hashes, order, offsets, data):
-    """Rows (n,) int64 of ids by hash and by their bytes, up to `ends` each, in `asked`; -1 for one that is not there."""
+    """Rows (n,) int64 of ids by hash and by their bytes, up to `ends` each, in `asked`; -1 for an unknown one."""
     rows = np.full(len(wanted), NO_ITEM, np.int64)
     begin = 0
     for i in range(len(wanted)):
