@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,10 +53,10 @@ class IntakeModel(StageModel):
         while (waiting := self._together())[0] is not END:
             try:
                 answers = self._answers([tensors for _, tensors in waiting])
-                for (sender, _), answer in zip(waiting, answers, strict=True):
-                    send(sender, answer)
-            except Exception as error:  # the next ones shall be answered all the same
-                pb.Logger.log_error("".join(traceback.format_exception(error)))
+            except Exception as error:  # nobody shall wait for an answer that never comes
+                answers = [self._failed(error) for _ in waiting]
+            for (sender, _), answer in zip(waiting, answers, strict=True):
+                send(sender, answer)
 
     def _together(self) -> list[Waiting]:
         """All requests that wait, but for those that would make more than MAX_USERS users; at least one."""
@@ -73,5 +72,8 @@ class IntakeModel(StageModel):
 
 
 def send(sender: Any, response: Any) -> None:
-    """Send the one answer to a request."""
-    sender.send(response, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    """Send the one answer to a request; one that cannot be sent keeps nobody else from his."""
+    try:
+        sender.send(response, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    except Exception as error:
+        pb.Logger.log_error(f"an answer was not sent: {error}")
