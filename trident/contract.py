@@ -191,7 +191,7 @@ class TensorSpec:
 
 
 def _together(name: str, dtype: str, doc: str, *parts: TensorSpec) -> TensorSpec:
-    """One tensor between two steps for several: each of them costs an answer 0.05 ms on its way."""
+    """One tensor between two steps for several, as each of them costs its way, whatever it holds."""
     return TensorSpec(name, dtype, ("B", sum(part.shape[1] for part in parts)), doc, parts=parts)
 
 

@@ -36,7 +36,7 @@ COLUMNS = {
 
 
 class KnownRows:
-    """Rows of ids that were asked for: looking at the ids of 10 million items costs 2 µs each, looking here 0.1 µs."""
+    """Rows of ids that were asked for: looking at the ids of 10 million items costs 2.5 µs each, looking here 0.1."""
 
     def __init__(self) -> None:
         self._rows: dict[bytes, int] = {}

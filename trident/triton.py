@@ -122,8 +122,9 @@ class StageModel:
 
     def _stacked(self, inputs: list[Tensors]) -> Tensors:
         more = inputs[0].keys() - {spec.name for spec in self.contract.takes}
-        together = {name: np.concatenate([tensors[name] for tensors in inputs]) for name in more}
-        return stack(self.contract, inputs) | together
+        return stack(self.contract, inputs) | {
+            name: np.concatenate([tensors[name] for tensors in inputs]) for name in more
+        }
 
     def _response(self, tensors: Tensors) -> Any:
         outputs = [pb.Tensor(spec.name, _plain(together(spec, tensors), spec)) for spec in self.contract.outputs]

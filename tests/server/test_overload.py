@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from trident.admission import BUSY
+from trident.contract import STEPS, USER_ENCODER
+from trident.serving import stubs
 from trident.serving.serve import Serving, serving
 from trident_client import HttpRecommender, Recommender, RecommenderError
 from trident_export.publishing.publish import publish
@@ -67,3 +70,10 @@ def test_a_request_that_is_refused_for_what_it_says_hands_its_ticket_back(server
             with pytest.raises(RecommenderError, match="limit"):
                 recommender.recommend("u1", limit=99, record=False)
         assert len(recommender.recommend("u1", record=False).items) == 20
+
+
+def test_the_first_step_goes_before_those_after_it_when_cores_are_scarce(server):
+    nice = {
+        stub.model: os.getpriority(os.PRIO_PROCESS, pid) for pid, stub in stubs.living(server.triton.child.pid).items()
+    }
+    assert {nice[step.name] for step in STEPS[1:]} == {nice[USER_ENCODER.name] + 5}

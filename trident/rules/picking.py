@@ -1,7 +1,7 @@
 """Picking the items of an answer: pinned ones, new ones as far as they are needed, and the best, within the caps.
 
-Compiled: as calls of numpy it takes ten times as long. numba keeps compiled functions on disk until their own file
-changes: so what they call is here.
+Compiled, as it is a dozen calls of numpy over few items otherwise. numba keeps compiled functions on disk until their
+own file changes: so what they call is here.
 """
 
 from __future__ import annotations

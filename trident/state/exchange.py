@@ -80,12 +80,14 @@ class Server:
 
     def line(self) -> Line:
         """A connection for one exchange: one that lies idle, or a new one."""
-        while self._idle:
-            line = self._idle.pop()
+        while True:
+            try:
+                line = self._idle.pop()
+            except IndexError:  # there is none, or another thread was faster
+                return Line(self.client.connection_pool)
             if line.is_idle():
                 return line
             line.close()
-        return Line(self.client.connection_pool)
 
     def keep(self, line: Line) -> None:
         """Take a connection back whose exchange is complete."""
