@@ -84,6 +84,34 @@ def test_a_killed_process_is_started_again_and_said(
     assert len(said) == 2
 
 
+def test_a_look_while_the_kernel_takes_its_memory_does_not_forget_a_process(
+    server: Serving, said: list[str], request_two: dict, monkeypatch
+) -> None:
+    healer = Healer(server.triton.child.pid, server.triton.repository, server.http, said.append, server.key)
+    healer.look()
+    with monkeypatch.context() as ending:  # no command line any more, and no zombie yet
+        ending.setattr(stubs, "_stub", lambda pid: None)
+        healer.look()
+    pid = kill(server)
+    eventually(lambda: pid in stubs.dead(server.triton.child.pid))
+    healer.look()
+    assert healer.suspicious
+    healer.look()
+    eventually(lambda: len(said) == 2)
+    assert said[1].startswith("double 1: answers again after ")
+    assert ask(server, request_two) == [2.0, 4.0]
+
+
+def test_a_child_is_one_until_it_is_reaped() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert stubs.is_child(child.pid, os.getpid())
+        assert not stubs.is_child(child.pid, child.pid)
+        child.kill()
+        eventually(lambda: child.pid in stubs.dead(os.getpid()))
+        assert stubs.is_child(child.pid, os.getpid())
+    assert not stubs.is_child(child.pid, os.getpid())
+
+
 def test_what_fails_is_tried_again_until_it_does_not(
     server: Serving, healer: Healer, said: list[str], request_two: dict
 ) -> None:

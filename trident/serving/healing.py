@@ -74,7 +74,7 @@ class Healer:
                 thread.start()
         self._fresh, self._suspects = not lost <= self._suspects, lost
         self._retired -= {stub.of for stub in living.values()}
-        self._known = {pid: stub for pid, stub in self._known.items() if pid in living or pid in dead}
+        self._known = {pid: stub for pid, stub in self._known.items() if stubs.is_child(pid, self.server)}
 
     def stop(self) -> None:
         """Heal nothing any more; what is under way may still end."""

@@ -44,10 +44,18 @@ def dead(server: int) -> set[int]:
 
 
 def living_and_dead(server: int) -> tuple[dict[int, Stub], set[int]]:
-    """Both at one moment."""
+    """Both at one moment; one that is just ending may be in neither: the kernel first takes its memory, then tells."""
     states = dict(_children(server))
     found = {pid: _stub(pid) for pid, state in states.items() if state != "Z"}
     return {pid: stub for pid, stub in found.items() if stub}, {pid for pid, state in states.items() if state == "Z"}
+
+
+def is_child(pid: int, server: int) -> bool:
+    """Whether process `pid` is a child of the server, living, ending or dead."""
+    try:
+        return _state_and_parent(str(pid))[1] == server
+    except OSError:
+        return False
 
 
 def wait_for_an_end(pids: Iterable[int], seconds: float) -> None:
@@ -71,9 +79,14 @@ def _children(server: int) -> Iterator[tuple[int, str]]:
     """Process id and state of every child."""
     for pid in _candidates(server):
         with contextlib.suppress(OSError):  # it ended meanwhile
-            state, parent = (PROC / pid / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
-            if int(parent) == server:
+            state, parent = _state_and_parent(pid)
+            if parent == server:
                 yield int(pid), state
+
+
+def _state_and_parent(pid: str) -> tuple[str, int]:
+    state, parent = (PROC / pid / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
+    return state, int(parent)
 
 
 def _candidates(server: int) -> list[str]:
