@@ -3,7 +3,9 @@ import pytest
 
 from trident.contract import NO_ITEM
 from trident.errors import InvalidInput, ReleaseError
+from trident.item_ids import ItemIds, id_hash
 from trident.items import ItemColumns, blocked_words, write_items
+from trident.strings import StringColumn
 
 IDS = ["a", "ümlaut", "x" * 100, "item-4"]
 
@@ -36,12 +38,36 @@ def test_ids_are_found_whatever_their_form(folder):
     assert items.ids.take(np.array([2, 0])) == [b"x" * 100, b"a"]
 
 
-def test_more_ids_than_a_process_remembers_are_found_all_the_same(folder, monkeypatch):
-    monkeypatch.setattr("trident.items.MOST_KNOWN", 2)
+def test_ids_that_share_the_slots_of_what_is_remembered_are_found_all_the_same(folder, monkeypatch):
+    monkeypatch.setattr("trident.item_ids.SLOTS", 2)
     items = ItemColumns.open(folder)
     for _ in range(2):
         assert items.rows(["a", "nobody", "a", "no one"]).tolist() == [0, NO_ITEM, 0, NO_ITEM]
         assert items.rows(["ümlaut", "a", "item-4"]).tolist() == [1, 0, 3]
+
+
+@pytest.mark.parametrize("length", [54, 55, 56, 57, 127, 128])
+def test_ids_that_begin_alike_are_told_apart_whatever_is_remembered(tmp_path, length):
+    names = [b"y" * count for count in range(1, 129)]
+    column = StringColumn(np.cumsum([0, *map(len, names)]), np.frombuffer(b"".join(names), np.uint8))
+    hashes = np.array([id_hash(name) for name in names], np.uint64)
+    ids = ItemIds(column, np.sort(hashes), np.argsort(hashes).astype(np.int32))
+    others = [b"y" * (length - 1), b"y" * length + b"z", b"y" * (length - 1) + b"z"]
+    for _ in range(2):
+        assert ids.rows([b"y" * length]).tolist() == [length - 1]
+        assert ids.rows(others).tolist() == [length - 2, NO_ITEM, NO_ITEM]
+
+
+def test_ten_thousand_ids_are_found_whatever_was_asked_before(folder, monkeypatch):
+    monkeypatch.setattr("trident.item_ids.SLOTS", 1024)
+    names = [b"item-%d" % i for i in range(10_000)]
+    column = StringColumn(np.cumsum([0, *map(len, names)]), np.frombuffer(b"".join(names), np.uint8))
+    hashes = np.array([id_hash(name) for name in names], np.uint64)
+    ids = ItemIds(column, np.sort(hashes), np.argsort(hashes).astype(np.int32))
+    random = np.random.default_rng(3)
+    for _ in range(100):
+        rows = random.zipf(1.3, 300) % 10_500
+        assert ids.rows([b"item-%d" % row for row in rows]).tolist() == np.where(rows < 10_000, rows, NO_ITEM).tolist()
 
 
 def test_texts_and_blocked_regions_survive(folder):
@@ -83,6 +109,6 @@ def test_an_id_that_no_request_could_name_is_refused(tmp_path, wrong):
 
 def test_ids_of_one_hash_are_told_apart_by_their_bytes(folder, monkeypatch):
     np.save(folder / "id_hash.npy", np.full(len(IDS), 7, np.uint64))
-    monkeypatch.setattr("trident.items.id_hash", lambda name: 7)
+    monkeypatch.setattr("trident.item_ids.id_hash", lambda name: 7)
     items = ItemColumns.open(folder)
     assert items.rows([*IDS, "unknown", "item-", "item-44"]).tolist() == [0, 1, 2, 3, NO_ITEM, NO_ITEM, NO_ITEM]

@@ -5,23 +5,19 @@ Every process that opens the same files shares their pages.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numba
 import numpy as np
 
-from trident.contract import NO_ITEM
 from trident.errors import ReleaseError, reason
+from trident.item_ids import ItemIds, id_hash
 from trident.stored_rows import StoredRows
 from trident.strings import StringColumn, check_ids, mapped
 
 REGIONS_PER_WORD = 64
-MOST_KNOWN = 100_000
-"""Ids whose rows a process remembers, about; 15 MB."""
 COLUMNS = {
     "features": np.float32,  # (n, 40) as of the release's `as_of`
     "vectors": np.float16,  # (n, 128) what `taste` is pooled from
@@ -33,24 +29,6 @@ COLUMNS = {
     "blocked": np.uint64,  # (n, words) bit r of word w: blocked in region 64·w + r
     "popular": np.int32,  # (1 + regions, p) rows, most popular first, -1 pads: of all viewers, then of each region
 }
-
-
-class KnownRows:
-    """Rows of ids that were asked for: looking at the ids of 10 million items costs 2.5 µs each, looking here 0.1."""
-
-    def __init__(self) -> None:
-        self._rows: dict[bytes, int] = {}
-
-    def of(self, names: Sequence[bytes], look_up: Callable[[Sequence[bytes]], list[int]]) -> dict[bytes, int]:
-        """A table that has all `names`; what is not known is looked up. Any thread may ask."""
-        rows = self._rows
-        missing = [name for name in names if name not in rows]
-        if missing and len(rows) > MOST_KNOWN:
-            rows, missing = {}, list(names)  # a thread that still reads the old table has all of its own names there
-            self._rows = rows
-        if missing:
-            rows.update(zip(missing, look_up(missing), strict=True))
-        return rows
 
 
 @dataclass(frozen=True)
@@ -89,17 +67,9 @@ class ItemColumns:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @cached_property
-    def _hashes(self) -> tuple[np.ndarray, np.ndarray]:
-        return (
-            mapped(self.folder / "id_hash.npy"),
-            mapped(self.folder / "id_row.npy"),
-        )
-
     def rows(self, ids: Sequence[bytes | str]) -> np.ndarray:
         """Rows of item ids: (n,) int64, -1 for an id that is not in this release."""
-        names = [i.encode() if isinstance(i, str) else i for i in ids]
-        return np.fromiter(map(self._known.of(names, self._look_up).__getitem__, names), np.int64, len(names))
+        return self._ids.rows([i.encode() if isinstance(i, str) else i for i in ids])
 
     @cached_property
     def stored_vectors(self) -> StoredRows:
@@ -107,15 +77,8 @@ class ItemColumns:
         return StoredRows(self.folder / "vectors.npy")
 
     @cached_property
-    def _known(self) -> KnownRows:
-        return KnownRows()
-
-    def _look_up(self, names: Sequence[bytes]) -> list[int]:
-        hashes, order = self._hashes
-        wanted = np.array([id_hash(name) for name in names], np.uint64)
-        ends = np.cumsum([len(name) for name in names])
-        asked = np.frombuffer(b"".join(names), np.uint8)
-        return _rows_of(wanted, asked, ends, hashes, order, self.ids.offsets, self.ids.data).tolist()
+    def _ids(self) -> ItemIds:
+        return ItemIds(self.ids, mapped(self.folder / "id_hash.npy"), mapped(self.folder / "id_row.npy"))
 
     def title(self, row: int) -> str:
         """The title of one item, "" when it has none."""
@@ -125,28 +88,6 @@ class ItemColumns:
         """The category of one item, "" when it has none."""
         code = int(self.category[row])
         return self.categories[code] if 0 <= code < len(self.categories) else ""
-
-
-@numba.njit(cache=True, nogil=True)
-def _rows_of(wanted, asked, ends, hashes, order, offsets, data):
-    """Rows (n,) int64 of ids by hash and by their bytes, up to `ends` each, in `asked`; -1 for an unknown one."""
-    rows = np.full(len(wanted), NO_ITEM, np.int64)
-    begin = 0
-    for i in range(len(wanted)):
-        place = np.searchsorted(hashes, wanted[i])
-        while place < len(hashes) and hashes[place] == wanted[i]:
-            row = order[place]
-            if np.array_equal(data[offsets[row] : offsets[row + 1]], asked[begin : ends[i]]):
-                rows[i] = row
-                break
-            place += 1
-        begin = ends[i]
-    return rows
-
-
-def id_hash(item_id: bytes) -> int:
-    """The 64-bit hash under which an item id is found: BLAKE2b, little-endian."""
-    return int.from_bytes(hashlib.blake2b(item_id, digest_size=8).digest(), "little")
 
 
 def write_items(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trident.features.vocabulary import Vocabulary
-from trident.items import id_hash
+from trident.item_ids import id_hash
 from trident_export.scale_vectors import blocks
 
 CATEGORIES, SUBCATEGORIES, LANGUAGES, REGIONS, ACCOUNTS = 50, 500, 10, 20, 4

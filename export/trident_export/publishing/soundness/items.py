@@ -7,7 +7,8 @@ import numpy as np
 from trident.contract import EMBEDDING_DIM
 from trident.errors import ReleaseError
 from trident.features.registry import ITEM
-from trident.items import COLUMNS, REGIONS_PER_WORD, ItemColumns, id_hash
+from trident.item_ids import id_hash
+from trident.items import COLUMNS, REGIONS_PER_WORD, ItemColumns
 from trident.release import Release
 from trident.strings import StringColumn, mapped
 from trident_export.publishing.soundness.numbers import (
