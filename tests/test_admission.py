@@ -45,6 +45,16 @@ def test_after_too_many_fewer_are_admitted_until_few_are_left(path):
         admission.enter(now=S)
 
 
+def test_it_is_quiet_up_to_a_fifth_of_what_may_be_under_way(path):
+    admission, other = Admission(path, 10), Admission(path, 10)
+    tickets = [admission.enter(now=100 * S) for _ in range(2)]
+    assert other.quiet
+    tickets.append(admission.enter(now=100 * S))
+    assert not other.quiet
+    other.leave(tickets[0])
+    assert admission.quiet
+
+
 def test_tickets_differ_also_within_a_nanosecond(path):
     admission = Admission(path, 50)
     assert len({admission.enter(now=7 * S) for _ in range(50)}) == 50

@@ -26,6 +26,8 @@ PER_CORE = 10
 OVERLOADED, WELL = 0.4, 0.1
 """Once as many are under way as may be, this share of them is the limit, so that those that are admitted are answered
 in time, until the smaller share shows that the server keeps up again."""
+QUIET = 0.2
+"""Up to this share, nobody is refused soon."""
 BUSY = "too many requests are under way"
 FORGOTTEN = 4.0
 """Seconds after which a request counts no more that never came to the last step, since a step between failed."""
@@ -64,6 +66,11 @@ class Admission:
             ticket = max(now, int(tickets.max()) + 1)
             tickets[np.argmin(tickets)] = ticket
         return ticket
+
+    @property
+    def quiet(self) -> bool:
+        """Whether few are under way, as far as can be seen without the lock."""
+        return np.count_nonzero(self._tickets) <= QUIET * self.most
 
     def leave(self, ticket: int) -> None:
         """Note that the request with this ticket has ended; one that was forgotten does no harm."""

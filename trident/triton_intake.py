@@ -1,9 +1,9 @@
 """The first step as a model of Triton's Python backend: it takes requests in while it works.
 
-Triton runs one `execute` of a process at a time, and the first step waits for Redis. So whoever comes while a thread is
-at work is only taken in, or refused, and the thread answers those that wait, all together. What is too much is refused
-at once however long an answer takes, and what waits here counts as under way. Where nothing is at work `execute` itself
-answers: the way to the thread and back costs half a millisecond.
+Triton runs one `execute` of a process at a time, and the first step waits for Redis. So where much is under way,
+`execute` only takes requests in, or refuses them, and a thread answers those that wait, all together: what is too much
+is refused at once however long an answer takes, and what waits here counts as under way. Where little is, `execute`
+answers by itself, for the way to the thread and back costs half a millisecond.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class IntakeModel(StageModel):
         super().finalize()
 
     def execute(self, requests: Sequence[Any]) -> list[Any] | None:
-        """Answer requests where nothing is at work, else take them in."""
-        if self._waiting.empty() and self._at_work.acquire(blocking=False):
+        """Answer requests where little is under way and the thread is idle, else take them in."""
+        quiet = self._admission is None or self._admission.quiet
+        if quiet and self._waiting.empty() and self._at_work.acquire(blocking=False):
             try:
                 return super().execute(requests)
             finally:

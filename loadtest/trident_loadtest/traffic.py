@@ -30,7 +30,18 @@ class Fate(Enum):
 SIGNS = (
     (Fate.REFUSED, ("has no available versions", "unknown model")),
     (Fate.NEVER_SENT, ("failed to connect to all addresses", "Connection refused")),
-    (Fate.CUT, ("Remote end closed", "Connection reset", "Broken pipe", "Socket closed", "GOAWAY", "no answer within")),
+    (
+        Fate.CUT,
+        (
+            "Remote end closed",
+            "Connection reset",
+            "Broken pipe",
+            "Socket closed",
+            "GOAWAY",
+            "CANCELLED",
+            "no answer within",
+        ),
+    ),
 )
 """The first that an error's text has of these; any other text is an answer of the server."""
 
