@@ -29,11 +29,11 @@ def test_as_many_as_may_be_under_way_are_admitted_and_the_next_one_is_told_so(pa
 def test_after_too_many_fewer_are_admitted_until_few_are_left(path):
     admission = Admission(path, 10)
     tickets = [admission.enter(now=S) for _ in range(10)]
-    for under_way in range(10, 3, -1):
+    for under_way in range(10, 2, -1):
         with pytest.raises(Unavailable, match=f"{BUSY}, {under_way}:"):
             admission.enter(now=S)
         admission.leave(tickets.pop())
-    assert len(tickets) == 3  # less than OVERLOADED of the most
+    assert len(tickets) == 2  # less than OVERLOADED of the most
     tickets.append(admission.enter(now=S))
     with pytest.raises(Unavailable):
         admission.enter(now=S)

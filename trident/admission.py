@@ -21,9 +21,9 @@ from trident.errors import Unavailable
 
 FILE = "TRIDENT_UNDER_WAY"
 """Names the file for all processes of a server; without it everything is admitted."""
-PER_CORE = 10
+PER_CORE = 15
 """Requests per core: so many that a burst is taken in."""
-OVERLOADED, WELL = 0.4, 0.1
+OVERLOADED, WELL = 0.3, 0.1
 """Once as many are under way as may be, this share of them is the limit, so that those that are admitted are answered
 in time, until the smaller share shows that the server keeps up again."""
 QUIET = 0.2
