@@ -33,7 +33,7 @@ class Settings:
     """What the environment sets for the models in the server."""
 
     redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)  # may hold a password
-    most_under_way: int = 0  # requests that a server works on at once, more are refused; 0: ten per core
+    most_under_way: int = 0  # requests that a server works on at once, more are refused; 0: fifteen per core
     redis_timeout: float = 0.02  # seconds, for connecting and for each answer; never retried
     live_updates_lag: float = 1.0  # seconds without word of item changes before the answers say so
     recall_probe: float = 60.0  # seconds between two requests whose search is checked against the whole index; 0: none
