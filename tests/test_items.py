@@ -46,24 +46,24 @@ def test_ids_that_share_the_slots_of_what_is_remembered_are_found_all_the_same(f
         assert items.rows(["ümlaut", "a", "item-4"]).tolist() == [1, 0, 3]
 
 
-@pytest.mark.parametrize("length", [54, 55, 56, 57, 127, 128])
-def test_ids_that_begin_alike_are_told_apart_whatever_is_remembered(tmp_path, length):
-    names = [b"y" * count for count in range(1, 129)]
+def ids_of(names):
     column = StringColumn(np.cumsum([0, *map(len, names)]), np.frombuffer(b"".join(names), np.uint8))
     hashes = np.array([id_hash(name) for name in names], np.uint64)
-    ids = ItemIds(column, np.sort(hashes), np.argsort(hashes).astype(np.int32))
+    return ItemIds(column, np.sort(hashes), np.argsort(hashes).astype(np.int32))
+
+
+@pytest.mark.parametrize("length", [54, 55, 56, 57, 127, 128])
+def test_ids_that_begin_alike_are_told_apart_whatever_is_remembered(length):
+    ids = ids_of([b"y" * count for count in range(1, 129)])
     others = [b"y" * (length - 1), b"y" * length + b"z", b"y" * (length - 1) + b"z"]
     for _ in range(2):
         assert ids.rows([b"y" * length]).tolist() == [length - 1]
         assert ids.rows(others).tolist() == [length - 2, NO_ITEM, NO_ITEM]
 
 
-def test_ten_thousand_ids_are_found_whatever_was_asked_before(folder, monkeypatch):
+def test_ten_thousand_ids_are_found_whatever_was_asked_before(monkeypatch):
     monkeypatch.setattr("trident.item_ids.SLOTS", 1024)
-    names = [b"item-%d" % i for i in range(10_000)]
-    column = StringColumn(np.cumsum([0, *map(len, names)]), np.frombuffer(b"".join(names), np.uint8))
-    hashes = np.array([id_hash(name) for name in names], np.uint64)
-    ids = ItemIds(column, np.sort(hashes), np.argsort(hashes).astype(np.int32))
+    ids = ids_of([b"item-%d" % i for i in range(10_000)])
     random = np.random.default_rng(3)
     for _ in range(100):
         rows = random.zipf(1.3, 300) % 10_500

@@ -78,7 +78,7 @@ def _remember(slots, words, rows, places):
 
 @numba.njit(cache=True)
 def _same(some, others, count):
-    """Whether the first `count` of both are the same; numpy's own comparison takes five times as long on so few."""
+    """Whether the first `count` of both are the same; numpy's own comparison takes four times as long on so few."""
     same = True
     for i in range(count):
         same &= some[i] == others[i]

@@ -109,7 +109,7 @@ class UserStore:
             embedding_refused=_damaged(replies[0]) or (embedding is not None and found is None),
             history=tuple(history or ()),
             consumed=tuple(consumed or ()),
-            shown=tuple([item for item in shown if item not in again] if again and shown else shown or ()),
+            shown=tuple([item for item in shown or () if item not in again]),
             answered_at=before.moment if before else None,
             unavailable=_lost(replies[1]) or _lost(replies[2]),
             shown_unknown=consumed is None or shown is None,
