@@ -72,20 +72,26 @@ def test_few_allowed_items_are_compared_as_the_lists_would(index, vectors, monke
     assert near == pytest.approx(likeness, abs=1e-5, nan_ok=True)
 
 
-@pytest.mark.parametrize("share", [1.0, 0.95, 0.85])
-def test_where_most_are_allowed_the_same_is_found_as_with_the_filter_inside(index, vectors, monkeypatch, share):
+@pytest.mark.parametrize(("share", "seen"), [(1.0, 150), (1.0, 1_500), (0.95, 150), (0.85, 150), (0.3, 600)])
+def test_dropping_what_is_not_allowed_finds_the_same_as_the_filter_inside(index, vectors, monkeypatch, share, seen):
     allowed, index = np.random.default_rng(5).random(N) < share, replace(index, nprobe=40)
     for query in vectors[:30]:
         hidden = allowed.copy()
-        hidden[np.argsort(-(vectors @ query))[:150]] = False  # what the user has seen of what is near
+        hidden[np.argsort(-(vectors @ query))[:seen]] = False  # what the user has seen of what is near
         with monkeypatch.context() as inside:
-            inside.setattr(search, "MOSTLY", 2)
+            inside.setattr(search, "MOST_DROPPED", 0)
             expected = found_among(index, query, hidden)
         with monkeypatch.context() as outside:
             outside.setattr(ItemIndex, "read", None)
-            found = found_among(index, query, hidden, hidden=150)
+            found = found_among(index, query, hidden, hidden=int(allowed.sum() - hidden.sum()))
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_how_many_are_searched_when_what_is_not_allowed_is_dropped(index):
+    """By hand: 1.05 · 500 + 20; 100 are hidden: 1.05 · 600 + 20; half allowed: 1.05 · (500 + 3 · √250) / 0.5 + 20."""
+    assert [index._enough(K, N, 0), index._enough(K, N - 100, 100), index._enough(K, N // 2, 0)] == [545, 650, 1170]
+    assert index._enough(K, 0, 0) > search.MOST_DROPPED
 
 
 def test_where_all_that_is_near_is_hidden_the_filter_is_asked_inside(index, vectors):

@@ -21,9 +21,10 @@ EXACT_SHARE = 0.01
 MOST_EXACT = 5_000  # allowed items; 3 ms on one core
 MOST_READ = 1_000_000  # items whose bit is looked at per query, unless too few allowed ones are found; 5 ms on one core
 
-MOSTLY, FEW = 0.8, 500
-"""From this share of allowed items on, and up to so many that are hidden, more are searched and the others dropped,
-instead of a filter inside."""
+LOOKED_AT = 16
+"""Where lists are found by groups of them: lists in the groups that are read, per list of which the items are read."""
+MOST_DROPPED = 4_000
+"""Up to so many items are searched, and those that are not allowed are dropped, instead of a filter inside."""
 
 Search = Callable[[int, np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
 """`ItemIndex.search` for a given query: k, bitmap, allowed and hidden items → rows and similarities."""
@@ -75,8 +76,8 @@ class ItemIndex:
             return self._exact(query, k, set_rows(allowed))
         wanted = min(k, count)
         nprobe = self._nprobe(count)
-        if self._drops(count, hidden):
-            more = math.ceil(1.05 * (k + hidden) * self.index.ntotal / count) + 20
+        more = self._enough(k, count, hidden)
+        if more <= MOST_DROPPED and wanted == k and self.lists > 1 and self.index is self._inverted:
             nearest = self._dropped(query, k, allowed, nprobe, more)
             if nearest is not None:
                 return nearest
@@ -132,9 +133,15 @@ class ItemIndex:
         found_similarity[: len(best)] = similarity[best]
         return found, found_similarity
 
-    def _drops(self, count: int, hidden: int) -> bool:
-        plain = self.lists > 1 and self.index is self._inverted
-        return plain and count >= MOSTLY * self.index.ntotal and hidden <= FEW
+    def _enough(self, k: int, count: int, hidden: int) -> int:
+        """Among so many of the nearest items `k` are allowed, nearly always.
+
+        Before the `hidden` ones were, m = k + hidden had to be. Let chance allow each item: how many have to be looked
+        at for m has a mean of m / share and a standard deviation of √(m (1 − share)) / share (negative binomial).
+        """
+        share = min((count + hidden) / self.index.ntotal, 1.0) or 1 / self.index.ntotal
+        wanted = k + hidden
+        return math.ceil(1.05 * (wanted + 3 * math.sqrt(wanted * (1 - share))) / share) + 20
 
     def _dropped(
         self, query: np.ndarray, k: int, allowed: np.ndarray, nprobe: int, more: int
@@ -170,7 +177,17 @@ def parameters(index: Any, nprobe: int, selector: faiss.IDSelector | None) -> fa
     elif hasattr(index, "nlist"):
         kind = faiss.IVFRaBitQSearchParameters if "RaBitQ" in type(index).__name__ else faiss.SearchParametersIVF
         given["nprobe"] = min(nprobe, index.nlist)
+        quantizer: Any = faiss.downcast_index(index.quantizer)
+        if hasattr(quantizer, "nlist"):
+            groups = groups_read(quantizer, given["nprobe"], index.nlist)
+            of_lists: Any = faiss.SearchParametersIVF
+            given["quantizer_params"] = of_lists(nprobe=groups)
     return kind(**given)
+
+
+def groups_read(quantizer: Any, nprobe: int, lists: int) -> int:
+    """How many groups of lists are read for the `nprobe` nearest of all `lists`; at least as many as by default."""
+    return min(max(math.ceil(LOOKED_AT * nprobe * quantizer.nlist / lists), quantizer.nprobe), quantizer.nlist)
 
 
 def inverted(index: faiss.Index) -> faiss.Index:

@@ -92,7 +92,7 @@ class Trial:
     target: float  # recall
     rng: np.random.Generator
     say: Callable[[str], None]
-    lists: dict[tuple[int, bool], Lists] = field(default_factory=dict)  # the last ones: kinds may share them
+    lists: dict[tuple[int, int, bool], Lists] = field(default_factory=dict)  # the last ones: kinds may share them
 
     @classmethod
     def of(
@@ -127,7 +127,7 @@ class Trial:
         return replace(best, points=tuple(sweep.points))
 
     def _lists_of(self, kind: Kind) -> Lists:
-        key = (kind.lists, kind.graph)
+        key = (kind.lists, kind.groups, kind.graph)
         if key not in self.lists:
             with _told(self.say, f"{kind.lists} lists"):
                 self.lists = {key: Lists.learned(self.embeddings, kind, self.rng)}

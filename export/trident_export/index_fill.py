@@ -16,6 +16,7 @@ VECTORS_PER_LIST, MOST_VECTORS = 64, 400_000  # that lists are learned from
 ROUNDS = 8  # of k-means
 CODE_VECTORS = 200_000  # that codes are learned from, at most
 NEIGHBOURS = 32  # of a list, in a graph over the lists
+GROUPS_READ = 16  # at least: of 112 over 12,649 lists, they hold 99.97 % of the 38 nearest to a query
 FAST_SCAN = "fs"  # codes in blocks of 32 items, which have to find the lists of items themselves
 
 
@@ -40,12 +41,12 @@ class Lists:
             max_points_per_centroid=wanted,
         )
         means.train(sampled(embeddings, wanted, rng))
-        flat = faiss.IndexFlatIP(EMBEDDING_DIM)
-        flat.add(means.centroids)
+        quantizer = _grouped(means.centroids, kind.groups) if kind.groups else faiss.IndexFlatIP(EMBEDDING_DIM)
+        quantizer.add(means.centroids)
         of_row = np.empty(len(embeddings), np.int32)
         for rows, batch in batches(embeddings):
-            of_row[rows] = flat.search(batch, 1)[1][:, 0]
-        return cls(_graph(means.centroids) if kind.graph else flat, of_row)
+            of_row[rows] = quantizer.search(batch, 1)[1][:, 0]
+        return cls(_graph(means.centroids) if kind.graph else quantizer, of_row)
 
 
 def filled(kind: Kind, embeddings: Embeddings, lists: Lists | None, rng: np.random.Generator) -> Any:
@@ -72,6 +73,16 @@ def sampled(embeddings: Embeddings, most: int, rng: np.random.Generator) -> np.n
     """The embeddings of some items, in the order of their rows: (m, 128) float32."""
     rows = np.sort(rng.permutation(len(embeddings))[:most])
     return np.ascontiguousarray(embeddings[rows])
+
+
+def _grouped(centres: Any, groups: int) -> Any:
+    """What finds lists by groups of them, without a list yet."""
+    grouped: Any = faiss.index_factory(EMBEDDING_DIM, f"IVF{groups},Flat", faiss.METRIC_INNER_PRODUCT)
+    grouped.cp.spherical = True
+    grouped.train(centres)
+    grouped.nprobe = min(GROUPS_READ, groups)
+    grouped.make_direct_map()  # codes are differences from the centre of their list, which is asked for by its number
+    return grouped
 
 
 def _graph(centres: Any) -> Any:

@@ -11,10 +11,13 @@ from trident.errors import InvalidInput
 
 RECALL = 0.95  # of the exact nearest items, that the search has to find
 EXACT_BELOW = 20_000  # items; up to here reading everything takes less than half a millisecond
-MOST_LISTS = 16_384  # comparing a query with all of them takes 0.3 ms; a graph over clusters loses its way
+MOST_LISTS = 16_384  # a graph over clusters loses its way among them
+GROUPED_FROM = 2_048  # lists; fewer are compared with a query as fast as groups of them
 CODES = ("SQ8", "SQfp16")  # the second, of twice the size, where 8 bits per number cannot reach the recall
 K_FACTORS = (2.0, 4.0, 8.0, 16.0)
-NAME = re.compile(r"(?:Flat|IVF(?P<lists>\d+)(?P<graph>_HNSW32)?,(?P<codes>\w+)(?:,Refine\((?P<refine>\w+)\))?)")
+NAME = re.compile(
+    r"(?:Flat|IVF(?P<lists>\d+)(?:_HNSW32|\(IVF(?P<groups>\d+),Flat\))?,(?P<codes>\w+)(?:,Refine\((?P<refine>\w+)\))?)"
+)
 
 
 @dataclass(frozen=True)
@@ -23,19 +26,22 @@ class Kind:
 
     factory: str  # as FAISS names it
     lists: int = 0  # inverted lists; 0: all items are compared
+    groups: int = 0  # of lists near each other; 0: a query is compared with all lists, or a graph leads to them
     codes: str = "Flat"  # what the lists hold
     refine: str = ""  # codes that are compared again
 
     @classmethod
     def of(cls, factory: str) -> Kind:
-        """Read a name such as `Flat`, `IVF4096_HNSW32,SQ8` or `IVF4096_HNSW32,PQ64x4fs,Refine(SQ8)`."""
+        """Read a name such as `Flat`, `IVF4096_HNSW32,SQ8` or `IVF4096(IVF64,Flat),PQ64x4fs,Refine(SQ8)`."""
         found = NAME.fullmatch(factory)
         if not found:
-            expected = "Flat, IVF<lists>[_HNSW32],<codes> or IVF<lists>[_HNSW32],<codes>,Refine(<codes>)"
+            expected = (
+                "Flat, IVF<lists>,<codes> or IVF<lists>,<codes>,Refine(<codes>), _HNSW32 or (IVF<n>,Flat) after <lists>"
+            )
             raise InvalidInput(f"index: expected {expected}, got '{factory}'")
         if not found["lists"]:
             return cls(factory)
-        return cls(factory, int(found["lists"]), found["codes"], found["refine"] or "")
+        return cls(factory, int(found["lists"]), int(found["groups"] or 0), found["codes"], found["refine"] or "")
 
     @property
     def graph(self) -> bool:
@@ -53,7 +59,8 @@ def kinds_for(items: int, exact_below: int = EXACT_BELOW) -> list[Kind]:
     if items < exact_below:
         return [Kind.of("Flat")]
     lists = min(MOST_LISTS, round(4 * math.sqrt(items)))
-    return [Kind.of(f"IVF{lists},{codes}") for codes in CODES]
+    groups = f"(IVF{round(math.sqrt(lists))},Flat)" if lists >= GROUPED_FROM else ""
+    return [Kind.of(f"IVF{lists}{groups},{codes}") for codes in CODES]
 
 
 def checked(factories: Sequence[str]) -> list[Kind]:

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from trident.errors import InvalidInput, ReleaseError
-from trident.search import ItemIndex
+from trident.search import ItemIndex, groups_read
 from trident_export import index_truth
 from trident_export.index import build_index, search, write_index
+from trident_export.index_kinds import kinds_for
 from trident_export.index_truth import Truth
 
 
@@ -160,7 +161,17 @@ def test_the_fastest_of_several_kinds_is_taken_and_all_points_are_kept():
 
 
 @pytest.mark.parametrize(
-    "factory", ["IVF64,Flat", "IVF64,SQ8", "IVF64,SQ4,Refine(SQ8)", "IVF64,PQ32x4fs,Refine(SQ8)", "IVF64,RaBitQ"]
+    "factory",
+    [
+        "IVF64,Flat",
+        "IVF64,SQ8",
+        "IVF64(IVF8,Flat),SQ8",
+        "IVF64,SQ4,Refine(SQ8)",
+        "IVF64,PQ32x4fs,Refine(SQ8)",
+        "IVF64(IVF8,Flat),PQ32x4fs,Refine(SQ8)",
+        "IVF64,RaBitQ",
+        "IVF64(IVF8,Flat),RaBitQ",
+    ],
 )
 def test_every_kind_is_served_from_its_file_with_all_allowed_items(factory, tmp_path):
     embeddings, queries = unit(4_000, 1), unit(8, 2)
@@ -181,6 +192,32 @@ def test_every_kind_is_served_from_its_file_with_all_allowed_items(factory, tmp_
             assert (np.diff(similarity[:wanted]) <= 0).all()
             if "Refine" in factory or "SQ8" in factory:
                 np.testing.assert_allclose(similarity[:wanted], served.similarity(query, rows[:wanted]), atol=1e-5)
+
+
+def test_groups_of_lists_lead_to_the_lists_that_comparing_with_all_finds():
+    """Vectors without any clusters, which is the hardest case: near lists are in many groups."""
+    vectors = np.random.default_rng(6).normal(size=(20_000, 128)).astype(np.float32)
+    embeddings = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    made = {}
+    for factory in ("IVF512,SQ8", "IVF512(IVF23,Flat),SQ8"):
+        _, settings = build_index(embeddings, kinds=[factory])
+        assert min(settings.recall, *(given["recall"] for given in settings.filtered)) >= 0.95
+        made[factory] = settings.nprobe
+    assert made["IVF512(IVF23,Flat),SQ8"] <= 1.1 * made["IVF512,SQ8"]
+
+
+@pytest.mark.parametrize(
+    ("items", "factory"), [(19_999, "Flat"), (100_000, "IVF1265,SQ8"), (10**6, "IVF4000(IVF63,Flat),SQ8")]
+)
+def test_many_lists_are_found_by_groups_of_them(items, factory):
+    assert kinds_for(items)[0].factory == factory
+
+
+def test_more_lists_are_looked_for_in_more_groups():
+    index, _ = build_index(unit(6_000, 1), kinds=["IVF320(IVF20,Flat),SQ8"])
+    quantizer = faiss.downcast_index(index.quantizer)
+    read = [groups_read(quantizer, nprobe, index.nlist) for nprobe in (1, 16, 17, 320)]
+    assert read == [16, 16, 17, 20]  # 16 lists for each list, 16 lists in a group
 
 
 def test_an_unknown_kind_is_refused():
