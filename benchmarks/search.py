@@ -7,9 +7,10 @@
 The first prints median and 99th percentile of the search of that release as serving does it, the processor time it
 takes, which other programs disturb less, and the recall of the exact 500 nearest items: without a filter, under filters
 drawn evenly, and under one that takes whole categories. The users and the filters are others than those its settings
-were chosen with. With --sweep it builds each kind of index, finds its cheapest settings and what a process holds of it
-on its heap, and appends them to `sweep.json` in --work, where exact search and lists are kept too: one kind can be
-added after the other. --plot draws what is there. `docs/benchmarks/search.md` has a printed result.
+were chosen with. Then it searches for users who were shown what is nearest, as serving does and with the filter inside
+FAISS, and compares what both find. With --sweep it builds each kind of index, finds its cheapest settings and what a
+process holds of it on its heap, and appends them to `sweep.json` in --work, where exact search and lists are kept too:
+one kind can be added after the other. --plot draws what is there. `docs/benchmarks/search.md` has a printed result.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from trident.bitmap import without
 from trident.contract import CANDIDATES_PER_USER, USER_TOWER
 from trident.onnx import OnnxModel
 from trident.release import Release
@@ -35,7 +37,7 @@ from trident.taste import pool
 from trident.users import UserRows
 from trident_export.index import write_index
 from trident_export.index_fill import Lists, filled
-from trident_export.index_kinds import RECALL, Kind, kinds_for
+from trident_export.index_kinds import RECALL, Kind, kinds_for, with_lists
 from trident_export.index_plot import frontier_plot
 from trident_export.index_sweep import Choice, Sweep, one_thread
 from trident_export.index_truth import Truth
@@ -44,6 +46,7 @@ from trident_export.scale_vectors import HalfVectors
 QUERIES, SEED = 200, 20
 REPEATED, REPEATS = 60, 8
 SHARES = (1.0, 0.9, 0.3, 0.1, 0.01)
+SHOWN = (0, 500, 1_000, 2_000)  # items
 SWEPT = 3  # of the filters, that settings must hold their recall under
 CODES = (
     "SQ8",
@@ -85,7 +88,7 @@ def parse() -> argparse.Namespace:
 def kinds(items: int) -> list[str]:
     """As many lists as `trident build` takes, with all codes, and with the first ones a third of the lists."""
     lists = kinds_for(items, 0)[0].lists
-    return [f"IVF{lists // 3},{CODES[0]}", *(f"IVF{lists},{codes}" for codes in CODES)]
+    return [f"{with_lists(lists // 3)},{CODES[0]}", *(f"{with_lists(lists)},{codes}" for codes in CODES)]
 
 
 def processor() -> str:
@@ -121,6 +124,32 @@ class Bench:
             figures += f"; processor time {point.cpu_ms:.2f} ms, best of {REPEATS}: {self._best(index, which):.2f} ms"
             print(f"{name:34} {allowed.count:10,} items: {figures}")
 
+        for shown in SHOWN:
+            print(f"{shown:5,} nearest shown: {self._shown(index, shown)}")
+
+    def _shown(self, index: ItemIndex, shown: int) -> str:
+        """How long searching takes for users who were shown that many of what is nearest, in the two ways."""
+        spent: tuple[list[float], list[float]] = ([], [])
+        everything = np.packbits(np.ones(len(self.vectors), bool), bitorder="little")
+        left = len(self.vectors) - shown
+        ways = (
+            lambda query, allowed: index.search(query, self.truth.k, allowed, left, shown),
+            lambda query, allowed: index.read(query, self.truth.k, allowed, index.nprobe_for(left)),
+        )
+        with one_thread():
+            for query in self.truth.queries:
+                seen = index.read(query, max(shown, 1), everything, index.nprobe)[0][:shown]
+                with without(everything, seen):
+                    found = []
+                    for way, times in zip(ways, spent, strict=True):
+                        started = time.thread_time()
+                        found.append(way(query, everything))
+                        times.append(1000 * (time.thread_time() - started))
+                if not np.array_equal(found[0], found[1]):
+                    raise AssertionError("both ways must find the same items with the same similarity")
+        served, inside = (float(np.median(times)) for times in spent)
+        return f"processor time {served:.2f} ms, with the filter inside {inside:.2f} ms; the same items"
+
     def _best(self, index: ItemIndex, which: int) -> float:
         """Median over some queries of the least processor time, milliseconds: what a search costs undisturbed."""
         allowed, spent = self.truth.filters[which], []
@@ -137,7 +166,7 @@ class Bench:
     def sweep(self, kind: Kind, target: float) -> None:
         """Build a kind, map it, find its cheapest settings for each k_factor, and keep all points."""
         started, path, rng = time.perf_counter(), self.work / "index.faiss", np.random.default_rng(SEED)
-        coarse = kind.factory.split(",")[0]
+        coarse = kind.factory.removesuffix(f",{kind.codes}" + (f",Refine({kind.refine})" if kind.refine else ""))
         lists = self._kept(coarse, lambda: self._lists(kind)) if kind.lists else None
         write_index(filled(kind, self.vectors, lists, rng), path)
         built = time.perf_counter() - started

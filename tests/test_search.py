@@ -113,18 +113,18 @@ def test_a_filter_costs_little_recall(index, vectors):
 
 
 def test_more_lists_are_read_only_as_far_as_that_is_affordable(index, monkeypatch):
-    assert [index._nprobe(count) for count in (N, N // 2, N // 100, 0)] == [4, 8, 128, 128]
+    assert [index.nprobe_for(count) for count in (N, N // 2, N // 100, 0)] == [4, 8, 128, 128]
     monkeypatch.setattr(search, "MOST_READ", N // 4)
-    assert [index._nprobe(count) for count in (N, N // 2, N // 100)] == [4, 8, 32]
+    assert [index.nprobe_for(count) for count in (N, N // 2, N // 100)] == [4, 8, 32]
 
 
 def test_how_many_more_lists_a_filter_needs_is_what_the_manifest_says(index, tmp_path):
     path = tmp_path / "index.faiss"
     faiss.write_index(index.index, str(path))
     served = ItemIndex.served(path, {"nprobe": 8, "widening": 0.5, "factory": "IVF128,SQ8"}, N)
-    assert [served._nprobe(count) for count in (N, N // 4, N // 16)] == [8, 16, 32]
+    assert [served.nprobe_for(count) for count in (N, N // 4, N // 16)] == [8, 16, 32]
     older = ItemIndex.served(path, {"nprobe": 8, "factory": "IVF128,SQ8"}, N)
-    assert [older._nprobe(count) for count in (N, N // 4)] == [8, 32]
+    assert [older.nprobe_for(count) for count in (N, N // 4)] == [8, 32]
 
 
 def test_the_similarity_of_an_item_is_that_of_the_search(index, vectors):

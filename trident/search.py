@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class ItemIndex:
     index: faiss.Index
     nprobe: int  # inverted lists read per query without a filter; without meaning for a flat index
     widening: float = 1.0  # a filter that leaves 1 item in n has n^widening times as many lists read
+    _unfiltered: dict[int, faiss.SearchParameters] = field(default_factory=dict, init=False, repr=False)  # by lists
 
     @classmethod
     def open(cls, path: Path, nprobe: int, items: int, widening: float = 1.0) -> ItemIndex:
@@ -75,7 +76,7 @@ class ItemIndex:
         if self.lists > 1 and count <= min(EXACT_SHARE * self.index.ntotal, MOST_EXACT):
             return self._exact(query, k, set_rows(allowed))
         wanted = min(k, count)
-        nprobe = self._nprobe(count)
+        nprobe = self.nprobe_for(count)
         more = self._enough(k, count, hidden)
         if more <= MOST_DROPPED and wanted == k and self.lists > 1 and self.index is self._inverted:
             nearest = self._dropped(query, k, allowed, nprobe, more)
@@ -150,11 +151,13 @@ class ItemIndex:
 
         Asking the filter about a few of what is found costs less than asking it about all that is read.
         """
-        similarity, rows = self.index.search(query[None], more, params=parameters(self.index, nprobe, None))
+        if nprobe not in self._unfiltered:
+            self._unfiltered[nprobe] = parameters(self.index, nprobe, None)
+        similarity, rows = self.index.search(query[None], more, params=self._unfiltered[nprobe])
         left = first_set(allowed, rows[0], k)
         return (rows[0, left], similarity[0, left]) if len(left) == k else None
 
-    def _nprobe(self, count: int) -> int:
+    def nprobe_for(self, count: int) -> int:
         """So many lists that the filter costs no recall, as long as that is not too many."""
         items = self.index.ntotal
         affordable = max(self.nprobe, int(MOST_READ / items * self.lists))

@@ -59,8 +59,12 @@ def kinds_for(items: int, exact_below: int = EXACT_BELOW) -> list[Kind]:
     if items < exact_below:
         return [Kind.of("Flat")]
     lists = min(MOST_LISTS, round(4 * math.sqrt(items)))
-    groups = f"(IVF{round(math.sqrt(lists))},Flat)" if lists >= GROUPED_FROM else ""
-    return [Kind.of(f"IVF{lists}{groups},{codes}") for codes in CODES]
+    return [Kind.of(f"{with_lists(lists)},{codes}") for codes in CODES]
+
+
+def with_lists(lists: int) -> str:
+    """The first part of the name of an index with so many lists: how they are found."""
+    return f"IVF{lists}(IVF{round(math.sqrt(lists))},Flat)" if lists >= GROUPED_FROM else f"IVF{lists}"
 
 
 def checked(factories: Sequence[str]) -> list[Kind]:
