@@ -72,7 +72,7 @@ def test_few_allowed_items_are_compared_as_the_lists_would(index, vectors, monke
     assert near == pytest.approx(likeness, abs=1e-5, nan_ok=True)
 
 
-@pytest.mark.parametrize(("share", "seen"), [(1.0, 150), (1.0, 1_500), (0.95, 150), (0.85, 150), (0.3, 600)])
+@pytest.mark.parametrize(("share", "seen"), [(1.0, 150), (1.0, 1_500), (0.95, 150), (0.85, 600)])
 def test_dropping_what_is_not_allowed_finds_the_same_as_the_filter_inside(index, vectors, monkeypatch, share, seen):
     allowed, index = np.random.default_rng(5).random(N) < share, replace(index, nprobe=40)
     for query in vectors[:30]:

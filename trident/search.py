@@ -23,8 +23,9 @@ MOST_READ = 1_000_000  # items whose bit is looked at per query, unless too few 
 
 LOOKED_AT = 16
 """Where lists are found by groups of them: lists in the groups that are read, per list of which the items are read."""
-MOST_DROPPED = 4_000
-"""Up to so many items are searched, and those that are not allowed are dropped, instead of a filter inside."""
+MOSTLY, MOST_DROPPED = 0.8, 4_000
+"""From this share of allowed items on, up to so many are searched, and those that are not allowed, or hidden because of
+the user, are dropped, instead of a filter inside. Where fewer are allowed, a user may have none of them near."""
 
 Search = Callable[[int, np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
 """`ItemIndex.search` for a given query: k, bitmap, allowed and hidden items → rows and similarities."""
@@ -40,7 +41,9 @@ class ItemIndex:
     index: faiss.Index
     nprobe: int  # inverted lists read per query without a filter; without meaning for a flat index
     widening: float = 1.0  # a filter that leaves 1 item in n has n^widening times as many lists read
-    _unfiltered: dict[int, faiss.SearchParameters] = field(default_factory=dict, init=False, repr=False)  # by lists
+    _unfiltered: dict[int, faiss.SearchParameters] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # how to search so many lists without a filter
 
     @classmethod
     def open(cls, path: Path, nprobe: int, items: int, widening: float = 1.0) -> ItemIndex:
@@ -78,7 +81,7 @@ class ItemIndex:
         wanted = min(k, count)
         nprobe = self.nprobe_for(count)
         more = self._enough(k, count, hidden)
-        if more <= MOST_DROPPED and wanted == k and self.lists > 1 and self.index is self._inverted:
+        if more <= MOST_DROPPED and self._drops(k, count, hidden):
             nearest = self._dropped(query, k, allowed, nprobe, more)
             if nearest is not None:
                 return nearest
@@ -133,6 +136,10 @@ class ItemIndex:
         found[: len(best)] = rows[best]
         found_similarity[: len(best)] = similarity[best]
         return found, found_similarity
+
+    def _drops(self, k: int, count: int, hidden: int) -> bool:
+        plain = self.lists > 1 and self.index is self._inverted
+        return plain and k <= count and count + hidden >= MOSTLY * self.index.ntotal
 
     def _enough(self, k: int, count: int, hidden: int) -> int:
         """Among so many of the nearest items `k` are allowed, nearly always.
