@@ -166,8 +166,7 @@ class Bench:
     def sweep(self, kind: Kind, target: float) -> None:
         """Build a kind, map it, find its cheapest settings for each k_factor, and keep all points."""
         started, path, rng = time.perf_counter(), self.work / "index.faiss", np.random.default_rng(SEED)
-        coarse = kind.factory.removesuffix(f",{kind.codes}" + (f",Refine({kind.refine})" if kind.refine else ""))
-        lists = self._kept(coarse, lambda: self._lists(kind)) if kind.lists else None
+        lists = self._kept(kind.coarse, lambda: self._lists(kind)) if kind.lists else None
         write_index(filled(kind, self.vectors, lists, rng), path)
         built = time.perf_counter() - started
         before = heap()

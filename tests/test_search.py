@@ -88,6 +88,12 @@ def test_dropping_what_is_not_allowed_finds_the_same_as_the_filter_inside(index,
         np.testing.assert_array_equal(found[1], expected[1])
 
 
+def test_a_filter_that_takes_more_is_asked_inside_and_what_a_user_has_seen_does_not_count_as_taken(index):
+    assert [index._drops(K, count, 0) for count in (N, 4_800, 4_799)] == [True, True, False]  # 80 % of 6,000
+    assert index._drops(K, 3_300, 1_500)
+    assert not index._drops(K, K - 1, N)
+
+
 def test_how_many_are_searched_when_what_is_not_allowed_is_dropped(index):
     """By hand: 1.05 · 500 + 20; 100 are hidden: 1.05 · 600 + 20; half allowed: 1.05 · (500 + 3 · √250) / 0.5 + 20."""
     assert [index._enough(K, N, 0), index._enough(K, N - 100, 100), index._enough(K, N // 2, 0)] == [545, 650, 1170]

@@ -92,7 +92,7 @@ class Trial:
     target: float  # recall
     rng: np.random.Generator
     say: Callable[[str], None]
-    lists: dict[tuple[int, int, bool], Lists] = field(default_factory=dict)  # the last ones: kinds may share them
+    lists: dict[str, Lists] = field(default_factory=dict)  # the last ones, by `coarse` of the kinds that share them
 
     @classmethod
     def of(
@@ -127,11 +127,10 @@ class Trial:
         return replace(best, points=tuple(sweep.points))
 
     def _lists_of(self, kind: Kind) -> Lists:
-        key = (kind.lists, kind.groups, kind.graph)
-        if key not in self.lists:
+        if kind.coarse not in self.lists:
             with _told(self.say, f"{kind.lists} lists"):
-                self.lists = {key: Lists.learned(self.embeddings, kind, self.rng)}
-        return self.lists[key]
+                self.lists = {kind.coarse: Lists.learned(self.embeddings, kind, self.rng)}
+        return self.lists[kind.coarse]
 
 
 @contextmanager

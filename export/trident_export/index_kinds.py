@@ -12,11 +12,12 @@ from trident.errors import InvalidInput
 RECALL = 0.95  # of the exact nearest items, that the search has to find
 EXACT_BELOW = 20_000  # items; up to here reading everything takes less than half a millisecond
 MOST_LISTS = 16_384  # a graph over clusters loses its way among them
-GROUPED_FROM = 2_048  # lists; fewer are compared with a query as fast as groups of them
+GROUPED_FROM = 2_048  # lists, of which all are compared with a query in the time that groups of them take
 CODES = ("SQ8", "SQfp16")  # the second, of twice the size, where 8 bits per number cannot reach the recall
 K_FACTORS = (2.0, 4.0, 8.0, 16.0)
 NAME = re.compile(
-    r"(?:Flat|IVF(?P<lists>\d+)(?:_HNSW32|\(IVF(?P<groups>\d+),Flat\))?,(?P<codes>\w+)(?:,Refine\((?P<refine>\w+)\))?)"
+    r"Flat|(?P<coarse>IVF(?P<lists>\d+)(?:_HNSW32|\(IVF(?P<groups>\d+),Flat\))?)"
+    r",(?P<codes>\w+)(?:,Refine\((?P<refine>\w+)\))?"
 )
 
 
@@ -25,6 +26,7 @@ class Kind:
     """One kind of index."""
 
     factory: str  # as FAISS names it
+    coarse: str = ""  # the first part of that: how many lists, and how they are found; kinds may share them
     lists: int = 0  # inverted lists; 0: all items are compared
     groups: int = 0  # of lists near each other; 0: a query is compared with all lists, or a graph leads to them
     codes: str = "Flat"  # what the lists hold
@@ -41,12 +43,13 @@ class Kind:
             raise InvalidInput(f"index: expected {expected}, got '{factory}'")
         if not found["lists"]:
             return cls(factory)
-        return cls(factory, int(found["lists"]), int(found["groups"] or 0), found["codes"], found["refine"] or "")
+        lists, groups = int(found["lists"]), int(found["groups"] or 0)
+        return cls(factory, found["coarse"], lists, groups, found["codes"], found["refine"] or "")
 
     @property
     def graph(self) -> bool:
         """Whether a graph finds the lists."""
-        return "_HNSW32" in self.factory
+        return "_HNSW32" in self.coarse
 
     @property
     def k_factors(self) -> tuple[float, ...]:

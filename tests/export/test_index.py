@@ -8,7 +8,7 @@ from trident.errors import InvalidInput, ReleaseError
 from trident.search import ItemIndex, groups_read
 from trident_export import index_truth
 from trident_export.index import build_index, search, write_index
-from trident_export.index_kinds import kinds_for
+from trident_export.index_kinds import Kind, kinds_for
 from trident_export.index_truth import Truth
 
 
@@ -211,6 +211,12 @@ def test_groups_of_lists_lead_to_the_lists_that_comparing_with_all_finds():
 )
 def test_many_lists_are_found_by_groups_of_them(items, factory):
     assert kinds_for(items)[0].factory == factory
+
+
+def test_kinds_that_find_lists_in_the_same_way_share_them():
+    names = ("IVF64,SQ8", "IVF64(IVF8,Flat),SQ8", "IVF64(IVF8,Flat),SQ4,Refine(SQ8)", "IVF64_HNSW32,Flat", "Flat")
+    coarse = ["IVF64", "IVF64(IVF8,Flat)", "IVF64(IVF8,Flat)", "IVF64_HNSW32", ""]
+    assert [Kind.of(name).coarse for name in names] == coarse
 
 
 def test_more_lists_are_looked_for_in_more_groups():
